@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench.conv import torch_text
@@ -29,7 +30,7 @@ _BENCHDNN_TAGS = {
 _BENCHDNN_PLAIN: Mapping[str, tuple[str, ...]] = {
     "dir": ("FWD_B", "FWD_D", "FWD_I"),
     "alg": ("direct", "auto"),
-    "attr-post-ops": ("",),
+    "attr-post-ops": ("", "relu"),
     "attr-scales": ("",),
     "attr-zero-points": ("",),
 }
@@ -66,7 +67,10 @@ _MIOPEN_PLAIN: Mapping[str, tuple[str, ...]] = {
 
 
 def to_benchdnn(problem: ConvProblem) -> str:
-    """The arguments of ``benchdnn`` that run this layer forward with bias, every axis written."""
+    """The arguments of ``benchdnn`` that run this layer forward with bias, every axis written.
+
+    A norm is left out: folded, it is weights and a bias.
+    """
     tag = "axb" if problem.memory_format == "channels_last" else "abx"
     dtype = next(one for one, name in _BENCHDNN_DTYPES.items() if name == problem.dtype)
     descriptor = (
@@ -77,7 +81,8 @@ def to_benchdnn(problem: ConvProblem) -> str:
         + "ph{}pw{}".format(*problem.padding)
         + "dh{}dw{}".format(*(one - 1 for one in problem.dilation))
     )
-    return f"--conv --dir=FWD_B --dt={dtype} --stag={tag} --dtag={tag} {descriptor}"
+    post_ops = "--attr-post-ops=relu " if problem.activated else ""
+    return f"--conv --dir=FWD_B --dt={dtype} --stag={tag} --dtag={tag} {post_ops}{descriptor}"
 
 
 def from_benchdnn(text: str) -> ConvProblem:
@@ -102,7 +107,8 @@ def from_benchdnn(text: str) -> ConvProblem:
     dtype = _one(options.get("dt", "f32").split(":"), _BENCHDNN_DTYPES, text, "data type")
     tags = [options[name] for name in ("stag", "dtag") if name in options] or ["abx"]
     n = int(options["mb"]) if options.get("mb", "").isdigit() else given.get("mb", 2)
-    return _from_axes(given, n, dtype, _one(tags, _BENCHDNN_TAGS, text, "memory tag"), text)
+    found = _from_axes(given, n, dtype, _one(tags, _BENCHDNN_TAGS, text, "memory tag"), text)
+    return replace(found, post_ops=("relu",)) if options.get("attr-post-ops") else found
 
 
 def _check_benchdnn(name: str, value: str, text: str) -> None:

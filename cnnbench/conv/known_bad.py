@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What goes through oneDNN's convolutions: the default under whatever flags, and with its weights
 # reordered. The others multiply matrices, or are torch's own.
-_WAYS = ("", "library", "prepacked")
+_WAYS = ("", "library", "prepacked", "folded")
 # The first release with which the cases were seen, here in 2.11 (oneDNN 3.10), 2.14 and 2.15.
 _SEEN_WITH = (2, 11)
 

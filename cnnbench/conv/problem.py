@@ -2,11 +2,12 @@
 
 ``ConvProblem.text`` is one line; what has its usual value is left out::
 
-    n8c64h56w56-k64-3x3-s2-p1-d2-g32-bf16-channels_last
-    └ input ───┘└K┘└RxS┘└ stride, padding, dilation, groups ┘└ dtype, memory format
+    n8c64h56w56-k64-3x3-s2-p1-d2-g32-bn-relu-bf16-channels_last
+    └ input ───┘└K┘└RxS┘└ stride, padding, dilation, groups ┘└ unit ┘└ dtype, memory format
 
-A pair of different values is written ``s2x1`` (vertical, horizontal). The defaults are stride 1,
-padding 0, dilation 1, one group, ``fp32``, ``contiguous``; read, a batch left out is 1.
+A *unit* is a convolution with what networks have after it: batch norm, an activation. A pair of
+different values is written ``s2x1`` (vertical, horizontal). The defaults are stride 1, padding 0,
+dilation 1, one group, nothing after it, ``fp32``, ``contiguous``; read, a batch left out is 1.
 
 As a workload the same layer is split over a spec: ``conv:k64-3x3-s2-p1`` is the architecture, the
 input its sample shape and batch, dtype and memory format its mode. Knows nothing of how a
@@ -17,13 +18,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError
 from cnnbench.spec import LAYER_PREFIX, Mode, Phase, Workload, is_layer
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # Bytes of an element. The names are those of ``spec.WORDS``; fp64 is what others are checked with.
 DTYPES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp64": 8}
 MEMORY_FORMATS = ("contiguous", "channels_last")
+
+# What may follow a convolution, as users say the whole -> the operators, in the order they run.
+UNITS: Mapping[str, tuple[str, ...]] = {
+    "conv": (), "conv+relu": ("relu",), "conv+bn": ("bn",), "conv+bn+relu": ("bn", "relu"),
+}  # fmt: skip
 
 # What a precision makes of weights and inputs; autocast casts inside the layer.
 _DTYPE_OF = {
@@ -35,7 +45,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class ConvProblem:
-    """One two-dimensional convolution (cross-correlation) with bias.
+    """One two-dimensional convolution (cross-correlation), with bias unless a norm follows it.
 
     Attributes:
         n, c, h, w: batch, channels, height and width of the input.
@@ -44,6 +54,7 @@ class ConvProblem:
         groups: number of independent parts that C and K are cut into.
         dtype: of input, weights and output; a key of ``DTYPES``.
         memory_format: ``contiguous`` (NCHW) or ``channels_last`` (NHWC), of input and output.
+        post_ops: what follows within the same unit; a value of ``UNITS``.
 
     Raises:
         UsageError: no such layer can exist; the message names the numbers.
@@ -62,6 +73,7 @@ class ConvProblem:
     groups: int = 1
     dtype: str = "fp32"
     memory_format: str = "contiguous"
+    post_ops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -70,6 +82,10 @@ class ConvProblem:
             raise UsageError(
                 f"convolution: memory format '{self.memory_format}' is none of"
                 f" {', '.join(MEMORY_FORMATS)}"
+            )
+        if self.post_ops not in UNITS.values():
+            raise UsageError(
+                f"convolution: {'+'.join(('conv', *self.post_ops))} is none of {', '.join(UNITS)}"
             )
         self._check_sizes()
         self._check_groups()
@@ -152,9 +168,19 @@ class ConvProblem:
         return self.c // self.groups * self.r * self.s
 
     @property
+    def normed(self) -> bool:
+        """Whether a batch norm follows, which takes the place of the bias."""
+        return "bn" in self.post_ops
+
+    @property
+    def activated(self) -> bool:
+        """Whether it ends in an activation."""
+        return "relu" in self.post_ops
+
+    @property
     def params(self) -> int:
-        """Weights and biases."""
-        return self.k * self.taps + self.k
+        """Weights and biases; with a norm, weights and its scales and shifts."""
+        return self.k * self.taps + (2 * self.k if self.normed else self.k)
 
     @property
     def itemsize(self) -> int:
@@ -180,10 +206,11 @@ class ConvProblem:
     def compulsory_bytes(self) -> int:
         """Bytes that every implementation must read and write: input, weights, bias, output.
 
-        Of the input only what the kernel touches: a 1x1 kernel with stride 2 reads a quarter.
+        Of the input only what the kernel touches: a 1x1 kernel with stride 2 reads a quarter. A
+        norm can be folded into weights and bias, and an activation be applied on the way.
         """
-        read = self.itemsize * (self.n * self.c * self.rows_read * self.columns_read + self.params)
-        return read + self.output_bytes
+        touched = self.n * self.c * self.rows_read * self.columns_read
+        return self.itemsize * (touched + self.k * self.taps + self.k) + self.output_bytes
 
     @property
     def rows_read(self) -> int:
@@ -204,7 +231,7 @@ class ConvProblem:
         ):  # fmt: skip
             words += [letter + _pair(pair)] if pair != usual else []
         words += [f"g{self.groups}"] if self.groups != 1 else []
-        return "-".join(words)
+        return "-".join([*words, *self.post_ops])
 
     @property
     def text(self) -> str:
@@ -274,7 +301,7 @@ _PAIR = r"(?P<{0}>\d+(?:x\d+)?)"
 _LAYER_FORM = (
     r"k(?P<k>\d+)-(?P<r>\d+)x(?P<s>\d+)"
     rf"(?:-s{_PAIR.format('stride')})?(?:-p{_PAIR.format('padding')})?"
-    rf"(?:-d{_PAIR.format('dilation')})?(?:-g(?P<g>\d+))?"
+    rf"(?:-d{_PAIR.format('dilation')})?(?:-g(?P<g>\d+))?(?P<post>(?:-bn)?(?:-relu)?)"
 )
 _LAYER = re.compile(_LAYER_FORM, re.ASCII)
 _TEXT = re.compile(
@@ -296,6 +323,7 @@ def _of_layer(
         groups=int(match["g"] or 1),
         dtype=dtype,
         memory_format=memory_format,
+        post_ops=tuple(match["post"].split("-")[1:]),
     )  # fmt: skip
 
 

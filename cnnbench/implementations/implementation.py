@@ -70,6 +70,8 @@ class Implementation:
         dtypes: data types that it accepts.
         exact: dtypes in which sums of small integers come out bit-exact.
         flags: global flags that define it; ``worker.modes`` sets them.
+        passes: problem -> how often the output is read and written once more for what follows the
+            convolution. If never, ``run`` applies the activation itself.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Implementation:
     dtypes: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp64")
     exact: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp64")
     flags: Mapping[str, object] = field(default_factory=dict)
+    passes: Callable[[ConvProblem], int] = lambda problem: int(problem.activated)
 
     def applies(self, problem: ConvProblem, kind: str) -> str:
         """Why the implementation cannot compute a layer on a kind of device; empty if it can."""
@@ -96,7 +99,9 @@ class Implementation:
         return f"{self.name} {reason}" if reason else ""
 
     def convolve(self, x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
-        """The output (N, K, P, Q) in the problem's memory format.
+        """The output (N, K, P, Q) in the problem's memory format, activated if the problem is.
+
+        A norm is part of the weights by now.
 
         Args:
             x: (N, C, H, W) in the problem's dtype and memory format.
@@ -107,12 +112,15 @@ class Implementation:
         # No copy if the layout is right; otherwise the formulas count one.
         given = x.contiguous(memory_format=FORMATS[native.memory_format])
         y = self.run(given, prepared, native)
+        if problem.activated and self.passes(native):
+            y = y.relu_()
         return y.contiguous(memory_format=FORMATS[problem.memory_format])
 
     def algorithm(self, problem: ConvProblem) -> Algorithm:
         """The formulas of one call on a layer, conversions of layout included."""
         work = self.work(self._native(problem))
-        workspace, traffic = work.workspace, work.traffic
+        workspace = work.workspace
+        traffic = work.traffic + 2 * problem.output_bytes * self.passes(problem)
         if self._native(problem) != problem:
             given, taken = _conversions(problem)
             traffic += 2 * (given + taken)

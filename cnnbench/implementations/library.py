@@ -43,7 +43,8 @@ def run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
     )
 
 
-def _tolerance(problem: ConvProblem) -> float:
+def tolerance(problem: ConvProblem) -> float:
+    """Of whatever the library chooses."""
     # Where Winograd's algorithm is possible, the library may choose it.
     possible = not winograd.refuses(problem)
     return roundoff.winograd(4.0)(problem) if possible else roundoff.gemm(problem)
@@ -64,10 +65,11 @@ def _switch(
         work=_work,
         prepare=prepare,
         run=run,
-        tolerance=_tolerance,
+        tolerance=tolerance,
         refuses=refuses,
         kinds=kinds,
         exact=("fp32", "bf16", "fp16", "fp64") if kinds == _CPU else (),
+        passes=lambda problem: len(problem.post_ops),
         flags=flags,
     )
 

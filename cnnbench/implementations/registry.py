@@ -10,6 +10,7 @@ from cnnbench.implementations import (
     depthwise_taps,
     direct,
     fft,
+    folded,
     im2col,
     im2col_nhwc,
     kn2row,
@@ -46,6 +47,7 @@ def tabled(implementations: Iterable[Implementation]) -> Mapping[str, Implementa
 
 IMPLEMENTATIONS = tabled((
     prepacked.IMPLEMENTATION,
+    folded.IMPLEMENTATION,
     library.NATIVE,
     library.BENCHMARK,
     library.DETERMINISTIC,

@@ -14,6 +14,7 @@ from torch import nn
 from cnnbench.conv.catalogue import MIXING
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.facts import Algorithm
+from cnnbench.implementations.unit import ConvUnit, Layer
 
 Stages = tuple[ConvProblem, ...]
 
@@ -62,9 +63,16 @@ class Substitute:
         """Multiply-accumulates of the batch."""
         return sum(stage.macs for stage in self.stages(problem))
 
-    def algorithm(self, problem: ConvProblem) -> Algorithm:
-        """Its counts as a record keeps them; the memory of its library calls is unknown."""
-        moved = sum(stage.compulsory_bytes for stage in self.stages(problem))
+    def algorithm(self, problem: ConvProblem, passes: Callable[[ConvProblem], int]) -> Algorithm:
+        """Its counts as a record keeps them; the memory of its library calls is unknown.
+
+        What follows the convolution of a unit reads and writes its output once more ``passes``
+        times, each stage's own.
+        """
+        moved = sum(
+            stage.compulsory_bytes + 2 * passes(stage) * stage.output_bytes
+            for stage in self.stages(problem)
+        )
         return Algorithm(
             name=f"~{self.name}",
             executed_macs=self.macs(problem),
@@ -75,9 +83,9 @@ class Substitute:
         )
 
 
-def layer(problem: ConvProblem) -> nn.Conv2d:
-    """A problem as a module with random weights."""
-    return nn.Conv2d(
+def layer(problem: ConvProblem) -> Layer:
+    """A problem as a module with random weights: the convolution, or a whole unit."""
+    conv = nn.Conv2d(
         problem.c,
         problem.k,
         (problem.r, problem.s),
@@ -85,7 +93,9 @@ def layer(problem: ConvProblem) -> nn.Conv2d:
         problem.padding,
         problem.dilation,
         problem.groups,
+        bias=not problem.normed,
     )
+    return ConvUnit(conv, problem) if problem.post_ops else conv
 
 
 def resized(problem: ConvProblem, kernel: tuple[int, int], dilation: int = 1) -> ConvProblem | None:
@@ -114,7 +124,7 @@ def after(before: ConvProblem, channels: int, kernel: int = 1, groups: int = 1) 
     return ConvProblem(
         before.n, before.k, before.p, before.q, channels, kernel, kernel,
         padding=(kernel // 2, kernel // 2), groups=groups,
-        dtype=before.dtype, memory_format=before.memory_format,
+        dtype=before.dtype, memory_format=before.memory_format, post_ops=before.post_ops,
     )  # fmt: skip
 
 
@@ -126,13 +136,15 @@ def pointwise(problem: ConvProblem, channels: int) -> ConvProblem:
 
 
 def chained(activation: Callable[[], nn.Module] | None = nn.ReLU) -> Callable[..., nn.Module]:
-    """Assemble stages one after another with an activation between two of them."""
+    """Assemble stages one after another with an activation between two of them.
+
+    Units that end in an activation have it already.
+    """
 
     def assemble(stages: list[nn.Module], problem: ConvProblem) -> nn.Module:
-        del problem
         parts: list[nn.Module] = []
         for stage in stages:
-            if parts and activation is not None:
+            if parts and activation is not None and not problem.activated:
                 parts.append(activation())
             parts.append(stage)
         return parts[0] if len(parts) == 1 else nn.Sequential(*parts)
