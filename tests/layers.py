@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from cnnbench.conv.problem import MEMORY_FORMATS, ConvProblem
+from cnnbench.conv.problem import MEMORY_FORMATS, UNITS, ConvProblem
 
 
 def _pairs(low: int, high: int) -> st.SearchStrategy[tuple[int, int]]:
@@ -19,6 +19,7 @@ def conv_problems(
     most: int = 6,
     dtypes: tuple[str, ...] = ("fp32", "bf16"),
     formats: tuple[str, ...] = MEMORY_FORMATS,
+    units: tuple[str, ...] = ("conv",),
 ) -> ConvProblem:
     """Layers that exist.
 
@@ -51,4 +52,5 @@ def conv_problems(
         groups=groups,
         dtype=draw(st.sampled_from(dtypes)),
         memory_format=draw(st.sampled_from(formats)),
+        post_ops=UNITS[draw(st.sampled_from(units))],
     )

@@ -16,7 +16,7 @@ from tests.layers import conv_problems
 RESNET = ConvProblem(1, 64, 56, 56, 64, 3, 3, padding=(1, 1))
 
 
-@given(conv_problems(dtypes=("fp32", "bf16", "fp16", "fp64")))
+@given(conv_problems(dtypes=("fp32", "bf16", "fp16", "fp64"), units=("conv", "conv+relu")))
 def test_a_benchdnn_line_reads_back(problem: ConvProblem) -> None:
     assert from_benchdnn(to_benchdnn(problem)) == problem
     assert read(to_benchdnn(problem)) == problem
@@ -39,6 +39,7 @@ def test_any_text_is_a_problem_or_a_usage_error(text: str) -> None:
         ("mb1ic64ih56oc64oh56kh3ph1", "n1c64h56w56-k64-3x3-p1"),
         ("mb1ic64ih56oc64oh56kh3ph1nconv1", "n1c64h56w56-k64-3x3-p1"),
         ('mb1_ic64ih56_oc64oh56_kh3ph1_n"resnet_50:res2a"', "n1c64h56w56-k64-3x3-p1"),
+        ("--attr-post-ops=relu mb1ic64ih56oc64oh56kh3ph1", "n1c64h56w56-k64-3x3-p1-relu"),
         # The line that oneDNN's verbose mode prints.
         (
             "mb1_ic128oc128_ih14oh14kh3sh1dh0ph1_iw14ow14kw3sw1dw0pw1",
@@ -91,6 +92,12 @@ def test_what_benchdnn_can_say_and_we_cannot_is_refused(text: str, word: str) ->
 )
 def test_words_that_leave_a_forward_convolution_are_ignored(words: str) -> None:
     assert from_benchdnn(f"{words} mb1ic64ih56oc64oh56kh3ph1") == RESNET
+
+
+def test_a_norm_is_weights_and_a_bias_to_benchdnn() -> None:
+    unit = ConvProblem.parse("n1c64h56w56-k64-3x3-p1-bn-relu")
+
+    assert from_benchdnn(to_benchdnn(unit)).post_ops == ("relu",)
 
 
 EVERYTHING = ConvProblem(

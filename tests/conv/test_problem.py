@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench.conv.problem import ConvProblem, is_conv, of_workload
+from cnnbench.conv.problem import UNITS, ConvProblem, is_conv, of_workload
 from cnnbench.errors import UsageError
 from cnnbench.spec import Device, Mode, Spec, Workload
 from tests.layers import conv_problems
@@ -17,13 +17,13 @@ from tests.layers import conv_problems
 RESNET = ConvProblem(8, 64, 56, 56, 64, 3, 3, padding=(1, 1))
 
 
-@given(conv_problems())
+@given(conv_problems(units=tuple(UNITS)))
 def test_a_text_reads_back(problem: ConvProblem) -> None:
     assert ConvProblem.parse(problem.text) == problem
     assert problem.text.split() == [problem.text]
 
 
-@given(conv_problems())
+@given(conv_problems(units=tuple(UNITS)))
 def test_a_workload_and_mode_are_the_problem_again(problem: ConvProblem) -> None:
     spec = Spec(problem.workload(), problem.mode, Device(), 1)
 
@@ -31,7 +31,7 @@ def test_a_workload_and_mode_are_the_problem_again(problem: ConvProblem) -> None
     assert is_conv(spec.workload.architecture)
 
 
-@given(conv_problems(dtypes=("fp32", "bf16", "fp16")))
+@given(conv_problems(dtypes=("fp32", "bf16", "fp16"), units=tuple(UNITS)))
 def test_a_spec_id_carries_the_problem(problem: ConvProblem) -> None:
     spec = Spec.parse(Spec(problem.workload(), problem.mode, Device(), 1).id)
 
@@ -73,6 +73,15 @@ def test_a_layer_of_resnet() -> None:
     assert RESNET.macs == 8 * 115_605_504
     assert RESNET.params == 36_928
     assert RESNET.compulsory_bytes == 4 * (2 * 8 * 64 * 56 * 56 + 36_928)
+
+
+def test_a_unit_has_the_arithmetic_of_its_convolution() -> None:
+    unit = ConvProblem.parse("n8c64h56w56-k64-3x3-p1-bn-relu")
+
+    assert unit.architecture == "conv:k64-3x3-p1-bn-relu"
+    assert (unit.macs, unit.compulsory_bytes) == (RESNET.macs, RESNET.compulsory_bytes)
+    # No bias, but a scale and a shift for every channel.
+    assert unit.params == RESNET.params + 64
 
 
 def test_unlike_values_are_written_as_pairs() -> None:
@@ -130,6 +139,7 @@ def test_what_cannot_exist_is_named_with_its_numbers(text: str, words: list[str]
         ({"dtype": "int8"}, "int8"),
         ({"memory_format": "nchw16c"}, "nchw16c"),
         ({"padding": (-1, 0)}, "-1x0"),
+        ({"post_ops": ("relu", "bn")}, "relu.bn is none of conv, conv.relu"),
     ],
 )
 def test_an_unknown_dtype_or_format_is_named(facts: dict[str, object], word: str) -> None:
