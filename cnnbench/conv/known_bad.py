@@ -98,7 +98,12 @@ UNSTEADY = (
 
 
 def known(problem: ConvProblem, implementation: str = "") -> KnownBad | None:
-    """The case that applies to a layer computed by an implementation, given by name."""
+    """The case that applies to a layer computed by an implementation, given by name.
+
+    None is known of transposed convolutions.
+    """
+    if problem.transposed:
+        return None
     cases = (case for case in (*CASES, *UNSTEADY) if implementation in case.ways)
     return next((case for case in cases if case.covers(problem)), None)
 

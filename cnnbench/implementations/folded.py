@@ -33,4 +33,5 @@ IMPLEMENTATION = Implementation(
     run=library.run,
     tolerance=library.tolerance,
     refuses=_refuses,
+    computes=("conv", "transposed"),
 )

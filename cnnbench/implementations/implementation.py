@@ -60,7 +60,8 @@ class Implementation:
         meaning: one line for people.
         source: paper or library.
         work: problem in the implementation's layout -> formulas.
-        prepare: weight (K, C/g, R, S), bias (K,), problem -> prepared weights for ``run``.
+        prepare: weight of ``problem.weight_shape``, bias (K,), problem -> prepared weights for
+            ``run``.
         run: input (N, C, H, W), prepared weights, problem -> output (N, K, P, Q); both in the
             implementation's layout. It changes neither.
         tolerance: problem -> largest relative Frobenius error against float64 on the same input.
@@ -72,6 +73,7 @@ class Implementation:
         flags: global flags that define it; ``worker.modes`` sets them.
         passes: problem -> how often the output is read and written once more for what follows the
             convolution. If never, ``run`` applies the activation itself.
+        computes: of ``conv`` and ``transposed``.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Implementation:
     exact: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp64")
     flags: Mapping[str, object] = field(default_factory=dict)
     passes: Callable[[ConvProblem], int] = lambda problem: int(problem.activated)
+    computes: tuple[str, ...] = ("conv",)
 
     def applies(self, problem: ConvProblem, kind: str) -> str:
         """Why the implementation cannot compute a layer on a kind of device; empty if it can."""
@@ -95,6 +98,10 @@ class Implementation:
             return f"{self.name} exists on {', '.join(self.kinds)} only"
         if problem.dtype not in self.dtypes:
             return f"{self.name} takes {', '.join(self.dtypes)}, not {problem.dtype}"
+        if ("transposed" if problem.transposed else "conv") not in self.computes:
+            no = "transposed ones" if problem.transposed else "other ones"
+            own = "convolutions" if problem.transposed else "transposed convolutions"
+            return f"{self.name} computes {own}, not {no}"
         reason = self.refuses(self._native(problem))
         return f"{self.name} {reason}" if reason else ""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench.errors import UnknownName
 from cnnbench.implementations import (
+    col2im,
     depthwise_taps,
     direct,
     fft,
@@ -20,10 +21,12 @@ from cnnbench.implementations import (
     prepacked,
     shift_flat,
     shift_gemm,
+    subpixel,
     toeplitz,
     triton_depthwise,
     triton_gemm,
     winograd,
+    zero_insertion,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +72,9 @@ IMPLEMENTATIONS = tabled((
     depthwise_taps.IMPLEMENTATION,
     toeplitz.DENSE,
     toeplitz.SPARSE,
+    zero_insertion.IMPLEMENTATION,
+    col2im.IMPLEMENTATION,
+    subpixel.IMPLEMENTATION,
     triton_gemm.IMPLEMENTATION,
     triton_depthwise.IMPLEMENTATION,
 ))  # fmt: skip

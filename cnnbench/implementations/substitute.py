@@ -14,7 +14,7 @@ from torch import nn
 from cnnbench.conv.catalogue import MIXING
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.facts import Algorithm
-from cnnbench.implementations.unit import ConvUnit, Layer
+from cnnbench.implementations.unit import Conv, ConvUnit, Layer
 
 Stages = tuple[ConvProblem, ...]
 
@@ -34,6 +34,8 @@ class Substitute:
             (shuffles, concatenations, sums).
         same_function: the same numbers come out if it is given the same weights.
         mixing: what an output sums over, of ``conv.catalogue.MIXING``.
+        transposed: it stands for transposed convolutions.
+        beside: layer -> bytes that it reads and writes beside all that.
     """
 
     name: str
@@ -45,9 +47,15 @@ class Substitute:
     passes: int = 0
     same_function: bool = False
     mixing: tuple[str, ...] = MIXING
+    transposed: bool = False
+    beside: Callable[[ConvProblem], int] = lambda _: 0
 
     def applies(self, problem: ConvProblem) -> str:
         """Why it cannot replace a layer; empty if it can."""
+        if problem.transposed is not self.transposed:
+            return (
+                f"{self.name} stands for {'' if self.transposed else 'no '}transposed convolutions"
+            )
         reason = self.refuses(problem)
         return f"{self.name} {reason}" if reason else ""
 
@@ -76,7 +84,7 @@ class Substitute:
         return Algorithm(
             name=f"~{self.name}",
             executed_macs=self.macs(problem),
-            moved_bytes=moved + 2 * self.passes * problem.output_bytes,
+            moved_bytes=moved + 2 * self.passes * problem.output_bytes + self.beside(problem),
             workspace_bytes=None,
             prepared_bytes=0,
             source=self.source,
@@ -85,16 +93,14 @@ class Substitute:
 
 def layer(problem: ConvProblem) -> Layer:
     """A problem as a module with random weights: the convolution, or a whole unit."""
-    conv = nn.Conv2d(
-        problem.c,
-        problem.k,
-        (problem.r, problem.s),
-        problem.stride,
-        problem.padding,
-        problem.dilation,
-        problem.groups,
-        bias=not problem.normed,
-    )
+    conv: Conv
+    usual = (problem.c, problem.k, (problem.r, problem.s), problem.stride, problem.padding)
+    if problem.transposed:
+        conv = nn.ConvTranspose2d(
+            *usual, problem.output_padding, problem.groups, not problem.normed, problem.dilation
+        )
+    else:
+        conv = nn.Conv2d(*usual, problem.dilation, problem.groups, not problem.normed)
     return ConvUnit(conv, problem) if problem.post_ops else conv
 
 

@@ -269,6 +269,25 @@ def _pooled_stages(problem: ConvProblem) -> Stages:
     return (pointwise(replace(problem, h=1, w=1, r=1, s=1), problem.k),)
 
 
+def _resized(problem: ConvProblem) -> Stages:
+    plain = replace(problem, transposed=False, output_padding=(0, 0), h=problem.p, w=problem.q,
+                    r=3, s=3, stride=(1, 1), padding=(1, 1), dilation=(1, 1))  # fmt: skip
+    return (plain,)
+
+
+def _assemble_resized(stages: list[nn.Module], problem: ConvProblem) -> nn.Module:
+    return nn.Sequential(nn.Upsample(size=(problem.p, problem.q), mode="nearest"), *stages)
+
+
+def _upsampled_bytes(problem: ConvProblem) -> int:
+    (stage,) = _resized(problem)
+    return problem.input_bytes + stage.input_bytes
+
+
+def _refuses_resized(problem: ConvProblem) -> str:
+    return "" if max(problem.stride) > 1 else "needs a stride above 1, which enlarges the map"
+
+
 def tabled(substitutes: Iterable[Substitute]) -> Mapping[str, Substitute]:
     """By name.
 
@@ -329,6 +348,10 @@ SUBSTITUTES = tabled((
     Substitute("global_average_pooling", "the mean of every map, then 1x1",
                "Lin, Chen, Yan 2013, arXiv:1312.4400, section 3.2", _pooled_stages, _pooled,
                _refuses_pooled_head),
+    Substitute("resize_conv", "nearest-neighbor resizing, then 3x3",
+               "Odena, Dumoulin, Olah 2016, doi:10.23915/distill.00003",
+               _resized, _assemble_resized, _refuses_resized, transposed=True,
+               beside=_upsampled_bytes),
 ))  # fmt: skip
 
 

@@ -16,20 +16,23 @@ if TYPE_CHECKING:
     from cnnbench.conv.problem import ConvProblem
 
 
+Conv = nn.Conv2d | nn.ConvTranspose2d
+
+
 class ConvUnit(nn.Sequential):
     """``conv``, then ``bn`` and ``relu`` as far as the problem has them.
 
     What the norm has learned is drawn at random, because with a fresh one folding changes nothing.
     """
 
-    def __init__(self, conv: nn.Conv2d, problem: ConvProblem) -> None:
+    def __init__(self, conv: Conv, problem: ConvProblem) -> None:
         super().__init__()
         self.add_module("conv", conv)
         for name, module in after(problem):
             self.add_module(name, module)
 
 
-Layer = nn.Conv2d | ConvUnit
+Layer = Conv | ConvUnit
 
 
 def after(problem: ConvProblem) -> list[tuple[str, nn.Module]]:
@@ -57,21 +60,31 @@ def _trained(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
 
 
 def folded(layer: Layer) -> tuple[Tensor, Tensor]:
-    """Weight (K, C/g, R, S) and bias (K,) of one convolution, a norm after it included.
+    """Weight of ``problem.weight_shape`` and bias (K,) of one convolution, its norm included.
 
     Narrow types are folded in float32 and rounded once. A layer without a bias has zeros.
     """
-    conv = layer if isinstance(layer, nn.Conv2d) else layer.get_submodule("conv")
-    assert isinstance(conv, nn.Conv2d)  # noqa: S101 - for the type checker
+    conv = layer if isinstance(layer, Conv) else layer.get_submodule("conv")
+    assert isinstance(conv, Conv)  # noqa: S101 - for the type checker
     weight = conv.weight.detach()
-    bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach()
-    norm = None if isinstance(layer, nn.Conv2d) else dict(layer.named_children()).get("bn")
+    bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
+    norm = None if isinstance(layer, Conv) else dict(layer.named_children()).get("bn")
     if not isinstance(norm, nn.BatchNorm2d):
         return weight, bias
     wide = torch.promote_types(weight.dtype, torch.float32)
     parts = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
     mean, variance, scale, shift = (one.detach().to(wide) for one in parts if one is not None)
-    found = fusion.fuse_conv_bn_weights(
-        weight.to(wide), bias.to(wide), mean, variance, norm.eps, scale, shift
-    )
-    return found[0].detach().to(weight.dtype), found[1].detach().to(weight.dtype)
+    # The first axis of a transposed convolution's weight is the input's channels, all groups of
+    # them; torch's function takes weights of one group alone that way round.
+    groups = conv.groups if isinstance(conv, nn.ConvTranspose2d) else 1
+    kernels = weight.to(wide).chunk(groups)
+    parts = [one.chunk(groups) for one in (bias.to(wide), mean, variance, scale, shift)]
+    found = [
+        fusion.fuse_conv_bn_weights(
+            kernel, bias, mean, variance, norm.eps, scale, shift,
+            transpose=isinstance(conv, nn.ConvTranspose2d),
+        )
+        for kernel, bias, mean, variance, scale, shift in zip(kernels, *parts, strict=True)
+    ]  # fmt: skip
+    whole = [torch.cat(some).detach().to(weight.dtype) for some in zip(*found, strict=True)]
+    return whole[0], whole[1]

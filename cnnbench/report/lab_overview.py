@@ -358,6 +358,7 @@ def _stages(record: Record) -> str:
 def _stage(problem: ConvProblem, ns: int, *, rated: bool) -> str:
     """``1x1 64->16 63.0 µs (20.4 GFLOP/s)``."""
     size, groups = f"{problem.r}x{problem.s}", ""
+    size = f"transposed {size}" if problem.transposed else size
     if problem.groups > 1:
         groups = " depthwise" if problem.groups == problem.c else f" in {problem.groups} groups"
     more = "".join(f"+{word}" for word in problem.post_ops)

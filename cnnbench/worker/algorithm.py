@@ -15,7 +15,7 @@ from torch import nn
 from cnnbench import implementations, machine
 from cnnbench.conv.problem import of_workload
 from cnnbench.errors import Unsupported
-from cnnbench.implementations.unit import ConvUnit, Layer
+from cnnbench.implementations.unit import Conv, ConvUnit, Layer
 from cnnbench.spec import Mode, Spec
 from cnnbench.worker import (
     applicability,
@@ -142,7 +142,7 @@ def _by_module(module: nn.Module, stages: Sequence[ConvProblem]) -> dict[str, st
 
 def _stage_of(module: nn.Module, stages: Sequence[ConvProblem]) -> ConvProblem | None:
     """The convolution that a module is."""
-    if not isinstance(module, nn.Conv2d):
+    if not isinstance(module, Conv):
         return None
     alike = (module.in_channels, module.out_channels, module.kernel_size, module.groups)
     same = [one for one in stages if (one.c, one.k, (one.r, one.s), one.groups) == alike]

@@ -198,16 +198,9 @@ def usual_norm(problem: ConvProblem) -> float:
     ``nn.Conv2d`` draws weights of variance 1 / (3 taps), inputs have variance 1. Products that fall
     on padding are zero. A norm draws scales near 1; an activation leaves half of the energy.
     """
-    rows = _seen(problem.h, problem.p, problem.r, problem.stride[0], problem.padding[0],
-                 problem.dilation[0])  # fmt: skip
-    columns = _seen(problem.w, problem.q, problem.s, problem.stride[1], problem.padding[1],
-                    problem.dilation[1])  # fmt: skip
+    rows, columns = (sum(1 for _ in problem.products(axis)) for axis in (0, 1))
     seen = rows * columns / (problem.r * problem.s)
     left = 0.5 if problem.activated else 1.0
-    return float((problem.n * problem.k * seen * left / 3) ** 0.5)
-
-
-def _seen(size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    """Pairs of output and tap along an axis that do not fall on padding."""
-    starts = range(-padding, outputs * stride - padding, stride)
-    return sum(0 <= start + tap * dilation < size for start in starts for tap in range(kernel))
+    # nn.ConvTranspose2d draws from the output channels that an input reaches.
+    channels = problem.c if problem.transposed else problem.k
+    return float((problem.n * channels * seen * left / 3) ** 0.5)
