@@ -37,14 +37,17 @@ def _work(problem: ConvProblem) -> ConvWork:
     window = problem.k * problem.r * problem.s
     columns = problem.itemsize * problem.n * window * problem.h * problem.w
     high, wide = _full(problem)
-    whole = problem.itemsize * problem.n * problem.k * high * wide if _cuts(problem) else 0
-    # The bias is added to the sum, which is read and written once more for it.
-    traffic = 2 * (columns + whole + problem.output_bytes)
+    cuts, output = _cuts(problem), problem.output_bytes
+    summed = problem.itemsize * problem.n * problem.k * high * wide if cuts else output
+    # torch's fold begins with a block as large as the columns, which are held beside it, and keeps
+    # it unless the sum needs a larger one.
+    workspace = columns + (columns + summed if summed > columns else columns) - output
+    if cuts:
+        workspace = max(workspace, columns + max(columns, summed))
+    # The sum is written twice, the second time with the bias, and read in between.
+    traffic = 2 * (columns + output + (summed if cuts else 0))
     return ConvWork(
-        macs=problem.macs,
-        workspace=max(columns + max(0, whole - problem.output_bytes), whole),
-        prepared=problem.weight_bytes,
-        traffic=traffic,
+        macs=problem.macs, workspace=workspace, prepared=problem.weight_bytes, traffic=traffic
     )
 
 

@@ -72,19 +72,19 @@ def folded(layer: Layer) -> tuple[Tensor, Tensor]:
     if not isinstance(norm, nn.BatchNorm2d):
         return weight, bias
     wide = torch.promote_types(weight.dtype, torch.float32)
-    parts = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    mean, variance, scale, shift = (one.detach().to(wide) for one in parts if one is not None)
+    learned = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    numbers = [bias, *(one.detach() for one in learned if one is not None)]
     # The first axis of a transposed convolution's weight is the input's channels, all groups of
     # them; torch's function takes weights of one group alone that way round.
     groups = conv.groups if isinstance(conv, nn.ConvTranspose2d) else 1
     kernels = weight.to(wide).chunk(groups)
-    parts = [one.chunk(groups) for one in (bias.to(wide), mean, variance, scale, shift)]
+    parts = [one.to(wide).chunk(groups) for one in numbers]
     found = [
         fusion.fuse_conv_bn_weights(
-            kernel, bias, mean, variance, norm.eps, scale, shift,
+            kernel, added, mean, variance, norm.eps, scale, shift,
             transpose=isinstance(conv, nn.ConvTranspose2d),
         )
-        for kernel, bias, mean, variance, scale, shift in zip(kernels, *parts, strict=True)
+        for kernel, added, mean, variance, scale, shift in zip(kernels, *parts, strict=True)
     ]  # fmt: skip
     whole = [torch.cat(some).detach().to(weight.dtype) for some in zip(*found, strict=True)]
     return whole[0], whole[1]

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnbench.conv import arithmetic
 from cnnbench.conv.problem import UNITS, ConvProblem, is_conv, of_workload
 from cnnbench.errors import UsageError
 from cnnbench.spec import Device, Mode, Spec, Workload
-from tests.layers import conv_problems
+from tests.layers import conv_problems, transposed_problems
 
 RESNET = ConvProblem(8, 64, 56, 56, 64, 3, 3, padding=(1, 1))
 
@@ -29,6 +30,35 @@ def test_a_workload_and_mode_are_the_problem_again(problem: ConvProblem) -> None
 
     assert of_workload(spec.workload, spec.mode) == problem
     assert is_conv(spec.workload.architecture)
+
+
+@given(transposed_problems())
+def test_a_transposed_layer_reads_back_and_is_what_a_spec_says(problem: ConvProblem) -> None:
+    spec = Spec.parse(Spec(problem.workload(), problem.mode, Device(), 1).id)
+
+    assert ConvProblem.parse(problem.text) == problem
+    assert of_workload(spec.workload, spec.mode) == problem
+
+
+@given(transposed_problems(most=3))
+def test_a_transposed_layer_counts_what_scattering_counts(problem: ConvProblem) -> None:
+    per_group = problem.k // problem.groups
+    sizes = (problem.n, problem.c, problem.h, problem.w, per_group, problem.r, problem.s)
+    macs, read = 0, set()
+    for _, _, h, w, _, r, s in itertools.product(*map(range, sizes)):
+        macs += 1
+        row = h * problem.stride[0] - problem.padding[0] + r * problem.dilation[0]
+        column = w * problem.stride[1] - problem.padding[1] + s * problem.dilation[1]
+        if 0 <= row < problem.p and 0 <= column < problem.q:
+            read.add((h, w))
+
+    assert problem.macs == macs
+    assert problem.rows_read * problem.columns_read == len(read)
+    shape = arithmetic.transposed_output
+    assert problem.p == shape(
+        problem.h, problem.r, stride=problem.stride[0], padding=problem.padding[0],
+        output_padding=problem.output_padding[0], dilation=problem.dilation[0],
+    )  # fmt: skip
 
 
 @given(conv_problems(dtypes=("fp32", "bf16", "fp16"), units=tuple(UNITS)))
@@ -120,6 +150,8 @@ def test_the_dtype_is_that_of_the_tensors(precision: str, dtype: str) -> None:
         ("n1c6h5w5-k8-3x3-g4", ["4 groups", "6 input channels"]),
         ("n1c8h5w5-k6-3x3-g4", ["4 groups", "6 output channels"]),
         ("n0c8h5w5-k6-3x3", ["batch 0"]),
+        ("n1c8h5w5-k6-3x3-s2-t2", ["output padding 2", "stride 2"]),
+        ("n1c8h1w1-k6-3x3-p2-t", ["padding 2", "leaves nothing"]),
         ("n1c8h5w5-k6-3x3-s0x1", ["vertical stride 0"]),
         ("n1c8h5w5-k6-3x0", ["kernel width 0"]),
         ("n1c8h5w5-k6-3x3-g0", ["groups 0"]),
@@ -139,6 +171,7 @@ def test_what_cannot_exist_is_named_with_its_numbers(text: str, words: list[str]
         ({"dtype": "int8"}, "int8"),
         ({"memory_format": "nchw16c"}, "nchw16c"),
         ({"padding": (-1, 0)}, "-1x0"),
+        ({"output_padding": (1, 0)}, "only a transposed one"),
         ({"post_ops": ("relu", "bn")}, "relu.bn is none of conv, conv.relu"),
     ],
 )
