@@ -45,6 +45,7 @@ Examples:
   cnnbench conv --layer n1c64h56w56-k64-3x3-p1 --impl im2col,winograd_f4 --substitutes all
   cnnbench conv --layer 'Conv2d(64, 64, 3, padding=1) on 56x56'
   cnnbench conv --layer 'mb1ic64ih56oc64oh56kh3ph1'
+  cnnbench conv --layer 'ConvTranspose2d(64, 32, 4, 2, 1) on 28x28' --substitutes resize_conv
   cnnbench conv --layer 'MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1'
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --substitutes depthwise_separable --phase training
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --unit conv+bn+relu --impl folded,prepacked
