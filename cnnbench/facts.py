@@ -76,7 +76,8 @@ class Algorithm:
         reorder_ns: the part of that time in layout conversions: oneDNN's reorders and the copies.
         allocator: the allocator of the memory, and its settings.
         stage_ns: time of each convolution that a substitute consists of, by its text, in a call
-            with clocks between them; what is left is under an empty text.
+            with clocks between them; of a unit that of its convolution, and of what follows by
+            its word; what is left is under an empty text.
     """
 
     name: str

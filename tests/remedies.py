@@ -292,6 +292,9 @@ LINES = (
          "conv lenet --apply --phase training --rounds 2", r"leave (?P<drop>--phase) out"),
     Case("--apply changes a model; name it with --from-model MODEL", "conv --apply --rounds 2",
          r"with (?P<put>--from-model MODEL)", {"MODEL": "lenet"}),
+    Case("--unit is for --layer and --suite: the layers of a model are the convolutions that"
+         " it has; leave --unit out", "conv lenet --unit conv+relu --rounds 2",
+         r"leave (?P<drop>--unit) out"),
     Case("--suite, --layer and --from-model are mutually exclusive; keep one",
          f"conv --suite smoke --layer {LAYER} --rounds 2", r"(?P<drop>--suite), "),
     Case("--suite, --layer and --from-model are mutually exclusive; keep one",

@@ -23,6 +23,7 @@ class Convolution:
         channels: of the output.
         kernel, stride, padding, dilation: along the spatial axes.
         groups: of channels.
+        output_padding: of a transposed one, along the spatial axes.
         transposed: whether it is a transposed convolution.
         macs: multiply-accumulates of the call.
     """
@@ -35,6 +36,7 @@ class Convolution:
     padding: Shape
     dilation: Shape
     groups: int
+    output_padding: Shape
     transposed: bool
     macs: int
 
@@ -45,7 +47,7 @@ def convolutions(analysis: Analysis) -> Iterator[Convolution]:
     for row in analysis.recording.rows:
         if row.backward or not row.plan.name.startswith("aten::convolution"):
             continue
-        source, weight, _, stride, padding, dilation, transposed, _, groups = row.arguments
+        source, weight, _, stride, padding, dilation, transposed, more, groups = row.arguments
         kernel = tuple(weight.shape[2:])
         unbatched = len(row.output) == len(kernel) + 1
         yield Convolution(
@@ -57,6 +59,7 @@ def convolutions(analysis: Analysis) -> Iterator[Convolution]:
             padding=_full(padding, len(kernel)),
             dilation=_full(dilation, len(kernel)),
             groups=groups,
+            output_padding=_full(more, len(kernel)),
             transposed=transposed,
             macs=row.macs,
         )

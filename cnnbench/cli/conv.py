@@ -19,6 +19,7 @@ from cnnbench.cli.parameters import Words
 from cnnbench.cli.progress import Progress
 from cnnbench.conv import dialects, layers, network, torch_text
 from cnnbench.conv.layers import ConvLayer
+from cnnbench.conv.problem import UNITS
 from cnnbench.errors import UsageError
 from cnnbench.runner import campaign, lab
 from cnnbench.runner.cluster import directory
@@ -48,8 +49,10 @@ Examples:
   cnnbench conv --layer n1c64h56w56-k64-3x3-p1 --impl im2col,winograd_f4 --substitutes all
   cnnbench conv --layer 'Conv2d(64, 64, 3, padding=1) on 56x56'
   cnnbench conv --layer 'mb1ic64ih56oc64oh56kh3ph1'
+  cnnbench conv --layer 'ConvTranspose2d(64, 32, 4, 2, 1) on 28x28' --substitutes resize_conv
   cnnbench conv --layer 'MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1'
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --substitutes depthwise_separable --phase training
+  cnnbench conv --layer c64h56w56-k64-3x3-p1 --unit conv+bn+relu --impl folded,prepacked
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --impl prepacked,im2col --l2 cold
   cnnbench conv resnet18 --impl prepacked,im2col_nhwc --apply
   cnnbench conv --suite classic --cluster 10.0.0.1:6379 --on each
@@ -79,6 +82,9 @@ named is measured however long it takes.
     shell_complete=completion.models,
     help="Measure the convolutions of this network, each once; the same as MODEL.",
 )
+@click.option("--unit", type=click.Choice(tuple(UNITS)), default=None,
+              help="Measure every layer with what networks have after it: batch norm, activation."
+                   "  [default: what the layer says]")  # fmt: skip
 @click.option("--impl", type=Words(), default=(),
               help="Implementations of the same function: all, none, names.  [default: all; if no"
                    " layer is named, a few that answer within a minute]")  # fmt: skip
@@ -113,6 +119,7 @@ def command(
     texts: tuple[str, ...],
     model: str | None,
     named: str | None,
+    unit: str | None,
     impl: tuple[str, ...],
     substitutes: tuple[str, ...],
     dtype: tuple[str, ...],
@@ -146,9 +153,9 @@ def command(
     if apply:
         _refuse_to_apply(model, grid)
     if not (suites or texts or model):
-        texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device)
+        texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device, unit)
         substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)
-    chosen, problems = _layers(suites, texts, model)
+    chosen, problems = _layers(suites, texts, model, unit)
     dtypes = tuple(dict.fromkeys(one.dtype for one in problems))
     order = lab.LabOrder(
         replace(grid, models=() if model is None else (model,)),
@@ -255,20 +262,35 @@ def _apply(found: Lab, stored: StoredRun, *, quiet: bool) -> None:
 
 
 def _layers(
-    suites: tuple[str, ...], texts: tuple[str, ...], model: str | None
+    suites: tuple[str, ...], texts: tuple[str, ...], model: str | None, unit: str | None
 ) -> tuple[tuple[ConvLayer, ...], Sequence[ConvProblem]]:
     """The layers of a suite or of single options; those of a model are found later."""
     if sum(map(bool, (suites, texts, model))) > 1:
         raise UsageError("--suite, --layer and --from-model are mutually exclusive; keep one")
     if model:
+        if unit is not None:
+            raise UsageError(
+                "--unit is for --layer and --suite: the layers of a model are the convolutions that"
+                " it has; leave --unit out"
+            )
         return (), ()
     if texts:
-        problems = [_read(text) for text in texts]
+        problems = [_as_unit(_read(text), unit) for text in texts]
         return tuple(
             ConvLayer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
         ), problems
     found = [layer for name in suites for layer in layers.suite(name).layers]
-    return tuple(dict.fromkeys(replace(layer, batches=()) for layer in found)), ()
+    some = [replace(layer, batches=()) for layer in found]
+    if unit is not None:
+        some = [
+            replace(one, architecture=_as_unit(one.problem(), unit).architecture) for one in some
+        ]
+    return tuple(dict.fromkeys(some)), ()
+
+
+def _as_unit(problem: ConvProblem, unit: str | None) -> ConvProblem:
+    """A layer with what ``--unit`` says; as it is without."""
+    return problem if unit is None else replace(problem, post_ops=UNITS[unit])
 
 
 def _read(text: str) -> ConvProblem:

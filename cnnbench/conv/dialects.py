@@ -2,7 +2,7 @@
 
 So that a layer can be taken from a vendor's log and a row of ours reproduced with a vendor's tool.
 What those languages can say and ``ConvProblem`` cannot (three axes, other padding on one side,
-integers, transposed convolutions), and other work than a forward pass (gradients, operators joined
+integers), and other work than a forward pass (gradients, operators joined
 to it, an algorithm of the vendor's) is refused with a sentence. Words about how to measure are
 ignored. ``read`` tells the languages apart, torch's own among them (``torch_text``).
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench.conv import torch_text
@@ -29,7 +30,7 @@ _BENCHDNN_TAGS = {
 _BENCHDNN_PLAIN: Mapping[str, tuple[str, ...]] = {
     "dir": ("FWD_B", "FWD_D", "FWD_I"),
     "alg": ("direct", "auto"),
-    "attr-post-ops": ("",),
+    "attr-post-ops": ("", "relu"),
     "attr-scales": ("",),
     "attr-zero-points": ("",),
 }
@@ -48,6 +49,7 @@ _MIOPEN_NUMBERS: Mapping[str, tuple[str, int | None]] = {
     "k": ("out_channels", None), "y": ("fil_h", None), "x": ("fil_w", None),
     "p": ("pad_h", 0), "q": ("pad_w", 0), "u": ("conv_stride_h", 1), "v": ("conv_stride_w", 1),
     "l": ("dilation_h", 1), "j": ("dilation_w", 1), "g": ("group_count", 1),
+    "Y": ("trans_output_pad_h", 0), "X": ("trans_output_pad_w", 0),
 }  # fmt: skip
 _MIOPEN_WORDS = {
     "F": "forw", "m": "mode", "_": "spatial_dim", "z": "pad_mode",
@@ -61,12 +63,15 @@ _MIOPEN_LAYOUTS = {"NCHW": "contiguous", "NHWC": "channels_last"}
 # What a word must be for the command to mean a plain two-dimensional convolution, forward; the
 # driver's usual 0 of --forw is every direction, of which forward is one.
 _MIOPEN_PLAIN: Mapping[str, tuple[str, ...]] = {
-    "mode": ("conv",), "spatial_dim": ("2",), "pad_mode": ("default",), "forw": ("1", "0"),
+    "mode": ("conv", "trans"), "spatial_dim": ("2",), "pad_mode": ("default",), "forw": ("1", "0"),
 }  # fmt: skip
 
 
 def to_benchdnn(problem: ConvProblem) -> str:
-    """The arguments of ``benchdnn`` that run this layer forward with bias, every axis written."""
+    """The arguments of ``benchdnn`` that run this layer forward with bias, every axis written.
+
+    A norm is left out: folded, it is weights and a bias.
+    """
     tag = "axb" if problem.memory_format == "channels_last" else "abx"
     dtype = next(one for one, name in _BENCHDNN_DTYPES.items() if name == problem.dtype)
     descriptor = (
@@ -77,7 +82,9 @@ def to_benchdnn(problem: ConvProblem) -> str:
         + "ph{}pw{}".format(*problem.padding)
         + "dh{}dw{}".format(*(one - 1 for one in problem.dilation))
     )
-    return f"--conv --dir=FWD_B --dt={dtype} --stag={tag} --dtag={tag} {descriptor}"
+    post_ops = "--attr-post-ops=relu " if problem.activated else ""
+    driver = "--deconv" if problem.transposed else "--conv"
+    return f"{driver} --dir=FWD_B --dt={dtype} --stag={tag} --dtag={tag} {post_ops}{descriptor}"
 
 
 def from_benchdnn(text: str) -> ConvProblem:
@@ -102,13 +109,16 @@ def from_benchdnn(text: str) -> ConvProblem:
     dtype = _one(options.get("dt", "f32").split(":"), _BENCHDNN_DTYPES, text, "data type")
     tags = [options[name] for name in ("stag", "dtag") if name in options] or ["abx"]
     n = int(options["mb"]) if options.get("mb", "").isdigit() else given.get("mb", 2)
-    return _from_axes(given, n, dtype, _one(tags, _BENCHDNN_TAGS, text, "memory tag"), text)
+    memory_format = _one(tags, _BENCHDNN_TAGS, text, "memory tag")
+    transposed = "deconv" in options
+    found = _from_axes(given, n, dtype, memory_format, text, transposed=transposed)
+    return replace(found, post_ops=("relu",)) if options.get("attr-post-ops") else found
 
 
 def _check_benchdnn(name: str, value: str, text: str) -> None:
     """Refuse an option that makes it other work than a forward convolution."""
-    if name in _BENCHDNN_DRIVERS - {"conv"}:
-        raise UsageError(f"'{text}': only --conv is measured, not --{name}")
+    if name in _BENCHDNN_DRIVERS - {"conv", "deconv"}:
+        raise UsageError(f"'{text}': only --conv and --deconv are measured, not --{name}")
     plain = _BENCHDNN_PLAIN.get(name)
     if plain is not None and value.lower() not in [one.lower() for one in plain]:
         kept = f"--{name}={plain[0]}" if plain[0] else f"no --{name}"
@@ -138,18 +148,26 @@ def _tokens(descriptor: str, text: str) -> dict[str, int]:
 
 
 def _from_axes(
-    given: Mapping[str, int], n: int, dtype: str, memory_format: str, text: str
+    given: Mapping[str, int],
+    n: int,
+    dtype: str,
+    memory_format: str,
+    text: str,
+    *,
+    transposed: bool,
 ) -> ConvProblem:
     wide = any(one[-1] == "w" for one in given)
     high = any(one[-1] == "h" for one in given)
     # Only "w": a one-dimensional convolution, which is a two-dimensional one of height 1.
-    vertical = _axis(given, "h", text) if high else (1, 1, 1, 0, 1)
-    horizontal = _axis(given, "w", text) if wide else _axis(given, "h", text)
-    h, r, stride_h, padding_h, dilation_h = vertical
-    w, s, stride_w, padding_w, dilation_w = horizontal
+    axis = _transposed_axis if transposed else _axis
+    vertical = axis(given, "h", text) if high else (1, 1, 1, 0, 1, 0)
+    horizontal = axis(given, "w", text) if wide else axis(given, "h", text)
+    h, r, stride_h, padding_h, dilation_h, more_h = vertical
+    w, s, stride_w, padding_w, dilation_w, more_w = horizontal
     problem = ConvProblem(
         n, given["ic"], h, w, given["oc"], r, s, (stride_h, stride_w), (padding_h, padding_w),
         (dilation_h, dilation_w), given.get("g", 1), dtype, memory_format,
+        transposed=transposed, output_padding=(more_h, more_w),
     )  # fmt: skip
     for name, found in (("oh", problem.p), ("ow", problem.q)):
         if given.get(name, found) != found:
@@ -160,8 +178,12 @@ def _from_axes(
     return problem
 
 
-def _axis(given: Mapping[str, int], axis: str, text: str) -> tuple[int, int, int, int, int]:
-    """Input, kernel, stride, padding, dilation along an axis."""
+# Input, kernel, stride, padding, dilation, output padding.
+_Axis = tuple[int, int, int, int, int, int]
+
+
+def _axis(given: Mapping[str, int], axis: str, text: str) -> _Axis:
+    """What is along an axis."""
     size, kernel = given.get(f"i{axis}"), given.get(f"k{axis}")
     if size is None or kernel is None:
         raise UsageError(f"'{text}': a benchdnn problem needs i{axis} and k{axis}")
@@ -170,7 +192,18 @@ def _axis(given: Mapping[str, int], axis: str, text: str) -> tuple[int, int, int
     output, padding = given.get(f"o{axis}"), given.get(f"p{axis}")
     if padding is None:
         padding = 0 if output is None else max(0, ((output - 1) * stride - size + extent) // 2)
-    return size, kernel, stride, padding, dilation
+    return size, kernel, stride, padding, dilation, 0
+
+
+def _transposed_axis(given: Mapping[str, int], axis: str, text: str) -> _Axis:
+    """The same of a transposed convolution: an output that is larger by some has output padding."""
+    plain = {name: value for name, value in given.items() if name[0] != "o"}
+    size, kernel, stride, _, dilation, _ = _axis(plain, axis, text)
+    whole = (size - 1) * stride + (kernel - 1) * dilation + 1
+    output, padding = given.get(f"o{axis}", whole), given.get(f"p{axis}")
+    if padding is None:
+        padding = max(0, (whole - output + 1) // 2)
+    return size, kernel, stride, padding, dilation, max(0, output - whole + 2 * padding)
 
 
 def _one(words: list[str], table: Mapping[str, str], text: str, what: str) -> str:
@@ -203,6 +236,7 @@ def from_miopen(text: str) -> ConvProblem:
         (number("u"), number("v")), (number("p"), number("q")), (number("l"), number("j")),
         number("g"), _MIOPEN_DTYPES[driver],
         _one(layouts or ["NCHW"], _MIOPEN_LAYOUTS, text, "layout"),
+        transposed=options.get("mode") == "trans", output_padding=(number("Y"), number("X")),
     )  # fmt: skip
 
 

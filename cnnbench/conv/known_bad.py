@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What goes through oneDNN's convolutions: the default under whatever flags, and with its weights
 # reordered. The others multiply matrices, or are torch's own.
-_WAYS = ("", "library", "prepacked")
+_WAYS = ("", "library", "prepacked", "folded")
 # The first release with which the cases were seen, here in 2.11 (oneDNN 3.10), 2.14 and 2.15.
 _SEEN_WITH = (2, 11)
 
@@ -98,7 +98,12 @@ UNSTEADY = (
 
 
 def known(problem: ConvProblem, implementation: str = "") -> KnownBad | None:
-    """The case that applies to a layer computed by an implementation, given by name."""
+    """The case that applies to a layer computed by an implementation, given by name.
+
+    None is known of transposed convolutions.
+    """
+    if problem.transposed:
+        return None
     cases = (case for case in (*CASES, *UNSTEADY) if implementation in case.ways)
     return next((case for case in cases if case.covers(problem)), None)
 

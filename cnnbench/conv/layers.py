@@ -72,8 +72,9 @@ class Extraction:
     """The convolutions of a network.
 
     Attributes:
-        layers: two-dimensional convolutions, each once, in the order of their first call.
-        left_out: what else convolves (transposed, of one or three axes) -> calls.
+        layers: two-dimensional convolutions, also transposed ones, each once, in the order of their
+            first call.
+        left_out: what else convolves (of one or three axes) -> calls.
         macs: multiply-accumulates of one sample in the layers.
         network_macs: of the whole network.
     """

@@ -2,11 +2,13 @@
 
 ``ConvProblem.text`` is one line; what has its usual value is left out::
 
-    n8c64h56w56-k64-3x3-s2-p1-d2-g32-bf16-channels_last
-    └ input ───┘└K┘└RxS┘└ stride, padding, dilation, groups ┘└ dtype, memory format
+    n8c64h56w56-k64-3x3-s2-p1-d2-g32-bn-relu-bf16-channels_last
+    └ input ───┘└K┘└RxS┘└ stride, padding, dilation, groups ┘└ unit ┘└ dtype, memory format
 
-A pair of different values is written ``s2x1`` (vertical, horizontal). The defaults are stride 1,
-padding 0, dilation 1, one group, ``fp32``, ``contiguous``; read, a batch left out is 1.
+A transposed convolution has ``-t`` after its dilation, ``-t1`` with output padding 1. A *unit* is a
+convolution with what networks have after it: batch norm, an activation. A pair of different values
+is written ``s2x1`` (vertical, horizontal). The defaults are stride 1, padding 0, dilation 1, one
+group, nothing after it, ``fp32``, ``contiguous``; read, a batch left out is 1.
 
 As a workload the same layer is split over a spec: ``conv:k64-3x3-s2-p1`` is the architecture, the
 input its sample shape and batch, dtype and memory format its mode. Knows nothing of how a
@@ -17,13 +19,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from cnnbench.conv import geometry
 from cnnbench.errors import UsageError
 from cnnbench.spec import LAYER_PREFIX, Mode, Phase, Workload, is_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 # Bytes of an element. The names are those of ``spec.WORDS``; fp64 is what others are checked with.
 DTYPES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp64": 8}
 MEMORY_FORMATS = ("contiguous", "channels_last")
+
+# What may follow a convolution, as users say the whole -> the operators, in the order they run.
+UNITS: Mapping[str, tuple[str, ...]] = {
+    "conv": (), "conv+relu": ("relu",), "conv+bn": ("bn",), "conv+bn+relu": ("bn", "relu"),
+}  # fmt: skip
 
 # What a precision makes of weights and inputs; autocast casts inside the layer.
 _DTYPE_OF = {
@@ -35,7 +47,9 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class ConvProblem:
-    """One two-dimensional convolution (cross-correlation) with bias.
+    """One two-dimensional convolution (cross-correlation), or the transposed of one.
+
+    It has a bias unless a norm follows it.
 
     Attributes:
         n, c, h, w: batch, channels, height and width of the input.
@@ -44,6 +58,10 @@ class ConvProblem:
         groups: number of independent parts that C and K are cut into.
         dtype: of input, weights and output; a key of ``DTYPES``.
         memory_format: ``contiguous`` (NCHW) or ``channels_last`` (NHWC), of input and output.
+        post_ops: what follows within the same unit; a value of ``UNITS``.
+        transposed: the transposed convolution of the same kernel, stride and padding.
+        output_padding: of a transposed one: rows and columns that the output has more, below and on
+            the right.
 
     Raises:
         UsageError: no such layer can exist; the message names the numbers.
@@ -62,6 +80,9 @@ class ConvProblem:
     groups: int = 1
     dtype: str = "fp32"
     memory_format: str = "contiguous"
+    post_ops: tuple[str, ...] = ()
+    transposed: bool = False
+    output_padding: Pair = (0, 0)
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -71,9 +92,16 @@ class ConvProblem:
                 f"convolution: memory format '{self.memory_format}' is none of"
                 f" {', '.join(MEMORY_FORMATS)}"
             )
+        if self.post_ops not in UNITS.values():
+            raise UsageError(
+                f"convolution: {'+'.join(('conv', *self.post_ops))} is none of {', '.join(UNITS)}"
+            )
         self._check_sizes()
         self._check_groups()
-        self._check_kernel()
+        if self.transposed:
+            self._check_output()
+        else:
+            self._check_kernel()
 
     def _check_sizes(self) -> None:
         sizes = {
@@ -96,7 +124,22 @@ class ConvProblem:
                     f"convolution: {self.groups} groups do not divide {value} {name} channels"
                 )
 
+    def _check_output(self) -> None:
+        for more, step, gap in zip(self.output_padding, self.stride, self.dilation, strict=True):
+            if not 0 <= more < max(step, gap):
+                raise UsageError(
+                    f"convolution: output padding {more} must be at least 0 and smaller than stride"
+                    f" {step} or dilation {gap}"
+                )
+        if min(self.p, self.q) < 1:
+            raise UsageError(
+                f"convolution: padding {_pair(self.padding)} leaves nothing of the transposed"
+                f" convolution's output, which has {self.p}x{self.q}"
+            )
+
     def _check_kernel(self) -> None:
+        if self.output_padding != (0, 0):
+            raise UsageError("convolution: only a transposed one has output padding")
         (high, wide), (height, width) = self.extent, self.padded
         if high > height or wide > width:
             dilated = f" with dilation {_pair(self.dilation)}" if max(self.dilation) > 1 else ""
@@ -119,12 +162,18 @@ class ConvProblem:
     @property
     def p(self) -> int:
         """Height of the output."""
-        return (self.padded[0] - self.extent[0]) // self.stride[0] + 1
+        return self._outputs(0)
 
     @property
     def q(self) -> int:
         """Width of the output."""
-        return (self.padded[1] - self.extent[1]) // self.stride[1] + 1
+        return self._outputs(1)
+
+    def _outputs(self, axis: int) -> int:
+        extent, stride, size = self.extent[axis], self.stride[axis], (self.h, self.w)[axis]
+        if not self.transposed:
+            return (self.padded[axis] - extent) // stride + 1
+        return (size - 1) * stride - 2 * self.padding[axis] + extent + self.output_padding[axis]
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
@@ -133,7 +182,9 @@ class ConvProblem:
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
-        """K, C/g, R, S."""
+        """K, C/g, R, S; of a transposed convolution C, K/g, R, S."""
+        if self.transposed:
+            return self.c, self.k // self.groups, self.r, self.s
         return self.k, self.c // self.groups, self.r, self.s
 
     @property
@@ -143,18 +194,34 @@ class ConvProblem:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of the definition, for the batch; padding counts, bias does not."""
+        """Multiply-accumulates of the definition, for the batch; padding counts, bias does not.
+
+        A transposed convolution multiplies every input with a whole kernel, also where padding cuts
+        the result off.
+        """
+        if self.transposed:
+            return self.n * self.h * self.w * self.k * self.taps
         return self.n * self.k * self.p * self.q * self.taps
 
     @property
     def taps(self) -> int:
-        """Products summed for one output: C/g x R x S."""
+        """Products summed for one output: C/g x R x S; of a transposed convolution at most."""
         return self.c // self.groups * self.r * self.s
 
     @property
+    def normed(self) -> bool:
+        """Whether a batch norm follows, which takes the place of the bias."""
+        return "bn" in self.post_ops
+
+    @property
+    def activated(self) -> bool:
+        """Whether it ends in an activation."""
+        return "relu" in self.post_ops
+
+    @property
     def params(self) -> int:
-        """Weights and biases."""
-        return self.k * self.taps + self.k
+        """Weights and biases; with a norm, weights and its scales and shifts."""
+        return self.k * self.taps + (2 * self.k if self.normed else self.k)
 
     @property
     def itemsize(self) -> int:
@@ -180,20 +247,29 @@ class ConvProblem:
     def compulsory_bytes(self) -> int:
         """Bytes that every implementation must read and write: input, weights, bias, output.
 
-        Of the input only what the kernel touches: a 1x1 kernel with stride 2 reads a quarter.
+        Of the input only what the kernel touches: a 1x1 kernel with stride 2 reads a quarter. A
+        norm can be folded into weights and bias, and an activation be applied on the way.
         """
-        read = self.itemsize * (self.n * self.c * self.rows_read * self.columns_read + self.params)
-        return read + self.output_bytes
+        touched = self.n * self.c * self.rows_read * self.columns_read
+        return self.itemsize * (touched + self.k * self.taps + self.k) + self.output_bytes
 
     @property
     def rows_read(self) -> int:
         """Rows of the input that the kernel touches; none if all of it falls on padding."""
-        return _touched(self.h, self.p, self.r, self.stride[0], self.padding[0], self.dilation[0])
+        return len(set(self.products(0)))
 
     @property
     def columns_read(self) -> int:
         """Columns of the input that the kernel touches."""
-        return _touched(self.w, self.q, self.s, self.stride[1], self.padding[1], self.dilation[1])
+        return len(set(self.products(1)))
+
+    def products(self, axis: int) -> Iterator[int]:
+        """The inputs along an axis that are multiplied, once for each tap and output."""
+        reads = geometry.scattered if self.transposed else geometry.gathered
+        size, outputs, kernel = ((self.h, self.p, self.r), (self.w, self.q, self.s))[axis]
+        return reads(
+            size, outputs, kernel, self.stride[axis], self.padding[axis], self.dilation[axis]
+        )
 
     @property
     def layer(self) -> str:
@@ -203,8 +279,11 @@ class ConvProblem:
             ("s", self.stride, (1, 1)), ("p", self.padding, (0, 0)), ("d", self.dilation, (1, 1)),
         ):  # fmt: skip
             words += [letter + _pair(pair)] if pair != usual else []
+        if self.transposed:
+            more = self.output_padding
+            words.append("t" + (_pair(more) if more != (0, 0) else ""))
         words += [f"g{self.groups}"] if self.groups != 1 else []
-        return "-".join(words)
+        return "-".join([*words, *self.post_ops])
 
     @property
     def text(self) -> str:
@@ -274,7 +353,8 @@ _PAIR = r"(?P<{0}>\d+(?:x\d+)?)"
 _LAYER_FORM = (
     r"k(?P<k>\d+)-(?P<r>\d+)x(?P<s>\d+)"
     rf"(?:-s{_PAIR.format('stride')})?(?:-p{_PAIR.format('padding')})?"
-    rf"(?:-d{_PAIR.format('dilation')})?(?:-g(?P<g>\d+))?"
+    rf"(?:-d{_PAIR.format('dilation')})?(?P<transposed>-t(?P<more>\d+(?:x\d+)?)?)?"
+    r"(?:-g(?P<g>\d+))?(?P<post>(?:-bn)?(?:-relu)?)"
 )
 _LAYER = re.compile(_LAYER_FORM, re.ASCII)
 _TEXT = re.compile(
@@ -296,6 +376,9 @@ def _of_layer(
         groups=int(match["g"] or 1),
         dtype=dtype,
         memory_format=memory_format,
+        post_ops=tuple(match["post"].split("-")[1:]),
+        transposed=match["transposed"] is not None,
+        output_padding=_read_pair(match["more"] or "0"),
     )  # fmt: skip
 
 
@@ -306,10 +389,3 @@ def _pair(pair: Pair) -> str:
 def _read_pair(text: str) -> Pair:
     first, _, second = text.partition("x")
     return int(first), int(second or first)
-
-
-def _touched(size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    """Rows (or columns) of the input that any output reads."""
-    starts = range(-padding, outputs * stride - padding, stride)
-    rows = {start + tap * dilation for start in starts for tap in range(kernel)}
-    return sum(0 <= row < size for row in rows)

@@ -42,7 +42,7 @@ def seconds(record: Record) -> float:
 
 def is_library(mode: Mode) -> bool:
     """Whether the library's own kernel computes it, with whatever flags or prepared weights."""
-    return is_configuration(mode) or mode.implementation == "prepacked"
+    return is_configuration(mode) or mode.implementation in {"prepacked", "folded"}
 
 
 def is_configuration(mode: Mode) -> bool:

@@ -1,4 +1,4 @@
-"""Convolutions as torch writes them: a call of ``Conv2d``, or what it prints of itself.
+"""Convolutions as torch writes them: a call of ``Conv2d`` or ``ConvTranspose2d``, or their repr.
 
 ``Conv2d(64, 64, 3, padding=1) on 56x56``, ``(conv1): Conv2d(3, 64, kernel_size=(7, 7), …)``. The
 text is parsed, never evaluated. A module does not know what it is called with, so the input's size
@@ -35,6 +35,14 @@ _PARAMETERS: Mapping[str, Any] = {
     "dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros", "device": None,
     "dtype": None,
 }  # fmt: skip
+# The same of torch.nn.ConvTranspose2d.
+_TRANSPOSED: Mapping[str, Any] = {
+    "in_channels": None, "out_channels": None, "kernel_size": None, "stride": 1, "padding": 0,
+    "output_padding": 0, "groups": 1, "bias": True, "dilation": 1, "padding_mode": "zeros",
+    "device": None, "dtype": None,
+}  # fmt: skip
+# Class -> its parameters.
+_KINDS = {"Conv2d": _PARAMETERS, "ConvTranspose2d": _TRANSPOSED}
 # Its names of types -> ours; without one it is torch's usual type.
 _DTYPES = {
     None: "fp32", "float32": "fp32", "float": "fp32", "bfloat16": "bf16", "float16": "fp16",
@@ -55,7 +63,7 @@ def assumes(text: str) -> bool:
 
 
 def read(text: str) -> ConvProblem:
-    """Read a call of ``Conv2d`` or what it prints, in fp32 unless it has a ``dtype``.
+    """Read a call of one of the two or what it prints, in fp32 unless it has a ``dtype``.
 
     Raises:
         UsageError: not of this form, or another kind of convolution.
@@ -64,9 +72,10 @@ def read(text: str) -> ConvProblem:
     if found is None:
         raise UsageError(f"'{text}' is not a convolution of torch; one looks like {_EXAMPLE}")
     _, kind, call, size = found.groups()
-    if kind != "Conv2d":
-        raise UsageError(f"'{text}': only Conv2d is measured, not {kind}")
-    given = _arguments(f"{kind}{call}", text)
+    if kind not in _KINDS:
+        raise UsageError(f"'{text}': only {' and '.join(_KINDS)} are measured, not {kind}")
+    given = _arguments(f"{kind}{call}", _KINDS[kind], text)
+    transposed = kind == "ConvTranspose2d"
     channels = _whole(given, "in_channels", text)
     n, h, w = _input(size, channels, text)
     if given["padding_mode"] != "zeros":
@@ -75,10 +84,13 @@ def read(text: str) -> ConvProblem:
         )
     kernel, stride = _pair(given, "kernel_size", text), _pair(given, "stride", text)
     dilation = _pair(given, "dilation", text)
+    padding = (_pair(given, "padding", text) if transposed
+               else _padding(given, kernel, stride, dilation, text))  # fmt: skip
     return ConvProblem(
         n, channels, h, w, _whole(given, "out_channels", text), *kernel, stride,
-        _padding(given, kernel, stride, dilation, text), dilation, _whole(given, "groups", text),
-        _dtype(given["dtype"], text),
+        padding, dilation, _whole(given, "groups", text), _dtype(given["dtype"], text),
+        transposed=transposed,
+        output_padding=_pair(given, "output_padding", text) if transposed else (0, 0),
     )  # fmt: skip
 
 
@@ -89,25 +101,27 @@ def _dtype(name: Any, text: str) -> str:
     return found
 
 
-def _arguments(call: str, text: str) -> dict[str, Any]:
+def _arguments(call: str, parameters: Mapping[str, Any], text: str) -> dict[str, Any]:
     """Every parameter by name."""
     try:
         tree = ast.parse(call, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UsageError(f"'{text}' cannot be read; a layer looks like {_EXAMPLE}") from None
-    if not isinstance(tree, ast.Call) or len(tree.args) > len(_PARAMETERS):
+    if not isinstance(tree, ast.Call) or len(tree.args) > len(parameters):
         raise UsageError(f"'{text}' cannot be read; a layer looks like {_EXAMPLE}")
-    words = {name: _value(one, text) for name, one in zip(_PARAMETERS, tree.args, strict=False)}
+    words = {name: _value(one, text) for name, one in zip(parameters, tree.args, strict=False)}
     for word in tree.keywords:
-        if word.arg is None or word.arg not in _PARAMETERS:
-            raise UsageError(f"'{text}': Conv2d has no argument '{word.arg or '**'}'")
+        if word.arg is None or word.arg not in parameters:
+            raise UsageError(
+                f"'{text}': {call.partition('(')[0]} has no argument '{word.arg or '**'}'"
+            )
         if word.arg in words:
             raise UsageError(f"'{text}' gives {word.arg} twice")
         words[word.arg] = _value(word.value, text)
-    missing = [name for name in list(_PARAMETERS)[:3] if name not in words]
+    missing = [name for name in list(parameters)[:3] if name not in words]
     if missing:
         raise UsageError(f"'{text}': {missing[0]} is missing; a layer looks like {_EXAMPLE}")
-    return {**_PARAMETERS, **words}
+    return {**parameters, **words}
 
 
 def _value(node: ast.expr, text: str) -> Any:

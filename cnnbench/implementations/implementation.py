@@ -60,7 +60,8 @@ class Implementation:
         meaning: one line for people.
         source: paper or library.
         work: problem in the implementation's layout -> formulas.
-        prepare: weight (K, C/g, R, S), bias (K,), problem -> prepared weights for ``run``.
+        prepare: weight of ``problem.weight_shape``, bias (K,), problem -> prepared weights for
+            ``run``.
         run: input (N, C, H, W), prepared weights, problem -> output (N, K, P, Q); both in the
             implementation's layout. It changes neither.
         tolerance: problem -> largest relative Frobenius error against float64 on the same input.
@@ -70,6 +71,9 @@ class Implementation:
         dtypes: data types that it accepts.
         exact: dtypes in which sums of small integers come out bit-exact.
         flags: global flags that define it; ``worker.modes`` sets them.
+        passes: problem -> how often the output is read and written once more for what follows the
+            convolution. If never, ``run`` applies the activation itself.
+        computes: of ``conv`` and ``transposed``.
     """
 
     name: str
@@ -85,6 +89,8 @@ class Implementation:
     dtypes: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp64")
     exact: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp64")
     flags: Mapping[str, object] = field(default_factory=dict)
+    passes: Callable[[ConvProblem], int] = lambda problem: int(problem.activated)
+    computes: tuple[str, ...] = ("conv",)
 
     def applies(self, problem: ConvProblem, kind: str) -> str:
         """Why the implementation cannot compute a layer on a kind of device; empty if it can."""
@@ -92,11 +98,17 @@ class Implementation:
             return f"{self.name} exists on {', '.join(self.kinds)} only"
         if problem.dtype not in self.dtypes:
             return f"{self.name} takes {', '.join(self.dtypes)}, not {problem.dtype}"
+        if ("transposed" if problem.transposed else "conv") not in self.computes:
+            no = "transposed ones" if problem.transposed else "other ones"
+            own = "convolutions" if problem.transposed else "transposed convolutions"
+            return f"{self.name} computes {own}, not {no}"
         reason = self.refuses(self._native(problem))
         return f"{self.name} {reason}" if reason else ""
 
     def convolve(self, x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
-        """The output (N, K, P, Q) in the problem's memory format.
+        """The output (N, K, P, Q) in the problem's memory format, activated if the problem is.
+
+        A norm is part of the weights by now.
 
         Args:
             x: (N, C, H, W) in the problem's dtype and memory format.
@@ -107,12 +119,15 @@ class Implementation:
         # No copy if the layout is right; otherwise the formulas count one.
         given = x.contiguous(memory_format=FORMATS[native.memory_format])
         y = self.run(given, prepared, native)
+        if problem.activated and self.passes(native):
+            y = y.relu_()
         return y.contiguous(memory_format=FORMATS[problem.memory_format])
 
     def algorithm(self, problem: ConvProblem) -> Algorithm:
         """The formulas of one call on a layer, conversions of layout included."""
         work = self.work(self._native(problem))
-        workspace, traffic = work.workspace, work.traffic
+        workspace = work.workspace
+        traffic = work.traffic + 2 * problem.output_bytes * self.passes(problem)
         if self._native(problem) != problem:
             given, taken = _conversions(problem)
             traffic += 2 * (given + taken)

@@ -36,16 +36,22 @@ def prepare(weight: Tensor, bias: Tensor, problem: ConvProblem) -> Prepared:
 
 
 def run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
-    """``F.conv2d``."""
+    """``F.conv2d``, or ``F.conv_transpose2d``."""
     (weight,) = prepared.weights
+    if problem.transposed:
+        return functional.conv_transpose2d(
+            x, weight, prepared.bias, problem.stride, problem.padding, problem.output_padding,
+            problem.groups, problem.dilation,
+        )  # fmt: skip
     return functional.conv2d(
         x, weight, prepared.bias, problem.stride, problem.padding, problem.dilation, problem.groups
     )
 
 
-def _tolerance(problem: ConvProblem) -> float:
+def tolerance(problem: ConvProblem) -> float:
+    """Of whatever the library chooses."""
     # Where Winograd's algorithm is possible, the library may choose it.
-    possible = not winograd.refuses(problem)
+    possible = not problem.transposed and not winograd.refuses(problem)
     return roundoff.winograd(4.0)(problem) if possible else roundoff.gemm(problem)
 
 
@@ -64,11 +70,13 @@ def _switch(
         work=_work,
         prepare=prepare,
         run=run,
-        tolerance=_tolerance,
+        tolerance=tolerance,
         refuses=refuses,
         kinds=kinds,
         exact=("fp32", "bf16", "fp16", "fp64") if kinds == _CPU else (),
+        passes=lambda problem: len(problem.post_ops),
         flags=flags,
+        computes=("conv", "transposed"),
     )
 
 

@@ -1,5 +1,7 @@
 """oneDNN with its weights reordered once, instead of on every call as the default does.
 
+An activation that follows is computed with the convolution.
+
 Freezing a compiled network does the same. It uses the functions of torch's own compiler. They are
 private to torch, so it refuses a torch version without them.
 """
@@ -42,7 +44,7 @@ def _run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
     convolution = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001
     y: Tensor = convolution(
         x, weight, prepared.bias, problem.padding, problem.stride, problem.dilation,
-        problem.groups, "none", [], "",
+        problem.groups, "relu" if problem.activated else "none", [], "",
     )  # fmt: skip
     return y
 
@@ -72,4 +74,5 @@ IMPLEMENTATION = Implementation(
     refuses=_refuses,
     kinds=("cpu",),
     dtypes=("fp32", "bf16", "fp16"),
+    passes=lambda _: 0,
 )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from cnnbench.errors import UnknownName
 from cnnbench.implementations import (
+    col2im,
     depthwise_taps,
     direct,
     fft,
+    folded,
     im2col,
     im2col_nhwc,
     kn2row,
@@ -19,10 +21,12 @@ from cnnbench.implementations import (
     prepacked,
     shift_flat,
     shift_gemm,
+    subpixel,
     toeplitz,
     triton_depthwise,
     triton_gemm,
     winograd,
+    zero_insertion,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ def tabled(implementations: Iterable[Implementation]) -> Mapping[str, Implementa
 
 IMPLEMENTATIONS = tabled((
     prepacked.IMPLEMENTATION,
+    folded.IMPLEMENTATION,
     library.NATIVE,
     library.BENCHMARK,
     library.DETERMINISTIC,
@@ -67,6 +72,9 @@ IMPLEMENTATIONS = tabled((
     depthwise_taps.IMPLEMENTATION,
     toeplitz.DENSE,
     toeplitz.SPARSE,
+    zero_insertion.IMPLEMENTATION,
+    col2im.IMPLEMENTATION,
+    subpixel.IMPLEMENTATION,
     triton_gemm.IMPLEMENTATION,
     triton_depthwise.IMPLEMENTATION,
 ))  # fmt: skip

@@ -14,6 +14,7 @@ from torch import nn
 from cnnbench.conv.catalogue import MIXING
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.facts import Algorithm
+from cnnbench.implementations.unit import Conv, ConvUnit, Layer
 
 Stages = tuple[ConvProblem, ...]
 
@@ -33,6 +34,8 @@ class Substitute:
             (shuffles, concatenations, sums).
         same_function: the same numbers come out if it is given the same weights.
         mixing: what an output sums over, of ``conv.catalogue.MIXING``.
+        transposed: it stands for transposed convolutions.
+        beside: layer -> bytes that it reads and writes beside all that.
     """
 
     name: str
@@ -44,9 +47,15 @@ class Substitute:
     passes: int = 0
     same_function: bool = False
     mixing: tuple[str, ...] = MIXING
+    transposed: bool = False
+    beside: Callable[[ConvProblem], int] = lambda _: 0
 
     def applies(self, problem: ConvProblem) -> str:
         """Why it cannot replace a layer; empty if it can."""
+        if problem.transposed is not self.transposed:
+            return (
+                f"{self.name} stands for {'' if self.transposed else 'no '}transposed convolutions"
+            )
         reason = self.refuses(problem)
         return f"{self.name} {reason}" if reason else ""
 
@@ -62,30 +71,37 @@ class Substitute:
         """Multiply-accumulates of the batch."""
         return sum(stage.macs for stage in self.stages(problem))
 
-    def algorithm(self, problem: ConvProblem) -> Algorithm:
-        """Its counts as a record keeps them; the memory of its library calls is unknown."""
-        moved = sum(stage.compulsory_bytes for stage in self.stages(problem))
+    def algorithm(self, problem: ConvProblem, passes: Callable[[ConvProblem], int]) -> Algorithm:
+        """Its counts as a record keeps them; the memory of its library calls is unknown.
+
+        What follows the convolution of a unit reads and writes its output once more ``passes``
+        times, each stage's own.
+        """
+        moved = sum(
+            stage.compulsory_bytes + 2 * passes(stage) * stage.output_bytes
+            for stage in self.stages(problem)
+        )
         return Algorithm(
             name=f"~{self.name}",
             executed_macs=self.macs(problem),
-            moved_bytes=moved + 2 * self.passes * problem.output_bytes,
+            moved_bytes=moved + 2 * self.passes * problem.output_bytes + self.beside(problem),
             workspace_bytes=None,
             prepared_bytes=0,
             source=self.source,
         )
 
 
-def layer(problem: ConvProblem) -> nn.Conv2d:
-    """A problem as a module with random weights."""
-    return nn.Conv2d(
-        problem.c,
-        problem.k,
-        (problem.r, problem.s),
-        problem.stride,
-        problem.padding,
-        problem.dilation,
-        problem.groups,
-    )
+def layer(problem: ConvProblem) -> Layer:
+    """A problem as a module with random weights: the convolution, or a whole unit."""
+    conv: Conv
+    usual = (problem.c, problem.k, (problem.r, problem.s), problem.stride, problem.padding)
+    if problem.transposed:
+        conv = nn.ConvTranspose2d(
+            *usual, problem.output_padding, problem.groups, not problem.normed, problem.dilation
+        )
+    else:
+        conv = nn.Conv2d(*usual, problem.dilation, problem.groups, not problem.normed)
+    return ConvUnit(conv, problem) if problem.post_ops else conv
 
 
 def resized(problem: ConvProblem, kernel: tuple[int, int], dilation: int = 1) -> ConvProblem | None:
@@ -114,7 +130,7 @@ def after(before: ConvProblem, channels: int, kernel: int = 1, groups: int = 1) 
     return ConvProblem(
         before.n, before.k, before.p, before.q, channels, kernel, kernel,
         padding=(kernel // 2, kernel // 2), groups=groups,
-        dtype=before.dtype, memory_format=before.memory_format,
+        dtype=before.dtype, memory_format=before.memory_format, post_ops=before.post_ops,
     )  # fmt: skip
 
 
@@ -126,13 +142,15 @@ def pointwise(problem: ConvProblem, channels: int) -> ConvProblem:
 
 
 def chained(activation: Callable[[], nn.Module] | None = nn.ReLU) -> Callable[..., nn.Module]:
-    """Assemble stages one after another with an activation between two of them."""
+    """Assemble stages one after another with an activation between two of them.
+
+    Units that end in an activation have it already.
+    """
 
     def assemble(stages: list[nn.Module], problem: ConvProblem) -> nn.Module:
-        del problem
         parts: list[nn.Module] = []
         for stage in stages:
-            if parts and activation is not None:
+            if parts and activation is not None and not problem.activated:
                 parts.append(activation())
             parts.append(stage)
         return parts[0] if len(parts) == 1 else nn.Sequential(*parts)

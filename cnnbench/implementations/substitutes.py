@@ -1,6 +1,7 @@
 """The one table of substitutes: NAME of ``LAYER~NAME`` -> substitute, in list order.
 
-Between two convolutions is the activation that the source uses; batch norm is folded.
+Between two convolutions is the activation that the source uses; batch norm is folded. In place of a
+unit every convolution is a unit as well, with the unit's norm and activation.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import nn
 from cnnbench.errors import UnknownName
 from cnnbench.implementations.blocks import FullyConnected, Ghost, Octave, ResidualConv
 from cnnbench.implementations.substitute import Substitute, after, chained, pointwise, resized
+from cnnbench.implementations.unit import after as following
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -182,7 +184,9 @@ def _inverted(problem: ConvProblem) -> Stages:
     width = 6 * problem.c
     first = pointwise(problem, width)
     middle = replace(problem, c=width, k=width, groups=width)
-    return first, middle, after(middle, problem.k)
+    # Linear where it gets narrow again (section 3.2 of the source).
+    linear = tuple(one for one in problem.post_ops if one != "relu")
+    return first, middle, replace(after(middle, problem.k), post_ops=linear)
 
 
 def _assemble_inverted(stages: list[nn.Module], problem: ConvProblem) -> nn.Module:
@@ -216,6 +220,8 @@ def _assemble_octave(stages: list[nn.Module], problem: ConvProblem) -> nn.Module
 
 
 def _refuses_octave(problem: ConvProblem) -> str:
+    if problem.post_ops:
+        return "adds up convolutions before what follows them, so it is not made of units"
     if (problem.p, problem.q) != (problem.h, problem.w):
         return "needs an output as high and wide as the input"
     sizes = {"rows": problem.h, "columns": problem.w,
@@ -246,7 +252,12 @@ def _refuses_pooled_head(problem: ConvProblem) -> str:
 
 def _fully_connected(stages: list[nn.Module], problem: ConvProblem) -> nn.Module:
     del stages
-    return FullyConnected(problem.c * problem.h * problem.w, problem.k)
+    linear = FullyConnected(problem.c * problem.h * problem.w, problem.k)
+    return (
+        nn.Sequential(linear, *(one for _, one in following(problem)))
+        if (problem.post_ops)
+        else linear
+    )
 
 
 def _pooled(stages: list[nn.Module], problem: ConvProblem) -> nn.Module:
@@ -256,6 +267,25 @@ def _pooled(stages: list[nn.Module], problem: ConvProblem) -> nn.Module:
 
 def _pooled_stages(problem: ConvProblem) -> Stages:
     return (pointwise(replace(problem, h=1, w=1, r=1, s=1), problem.k),)
+
+
+def _resized(problem: ConvProblem) -> Stages:
+    plain = replace(problem, transposed=False, output_padding=(0, 0), h=problem.p, w=problem.q,
+                    r=3, s=3, stride=(1, 1), padding=(1, 1), dilation=(1, 1))  # fmt: skip
+    return (plain,)
+
+
+def _assemble_resized(stages: list[nn.Module], problem: ConvProblem) -> nn.Module:
+    return nn.Sequential(nn.Upsample(size=(problem.p, problem.q), mode="nearest"), *stages)
+
+
+def _upsampled_bytes(problem: ConvProblem) -> int:
+    (stage,) = _resized(problem)
+    return problem.input_bytes + stage.input_bytes
+
+
+def _refuses_resized(problem: ConvProblem) -> str:
+    return "" if max(problem.stride) > 1 else "needs a stride above 1, which enlarges the map"
 
 
 def tabled(substitutes: Iterable[Substitute]) -> Mapping[str, Substitute]:
@@ -318,6 +348,10 @@ SUBSTITUTES = tabled((
     Substitute("global_average_pooling", "the mean of every map, then 1x1",
                "Lin, Chen, Yan 2013, arXiv:1312.4400, section 3.2", _pooled_stages, _pooled,
                _refuses_pooled_head),
+    Substitute("resize_conv", "nearest-neighbor resizing, then 3x3",
+               "Odena, Dumoulin, Olah 2016, doi:10.23915/distill.00003",
+               _resized, _assemble_resized, _refuses_resized, transposed=True,
+               beside=_upsampled_bytes),
 ))  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cnnbench import flaws, metrics, roofline, units
 from cnnbench.choice import STANDINGS, Standing, standing
 from cnnbench.conv import catalogue, results
-from cnnbench.conv.problem import ConvProblem
+from cnnbench.conv.problem import UNITS, ConvProblem
 from cnnbench.record import Record
 from cnnbench.report import cells, lab_advice, marks
 from cnnbench.report.table import Column, Table
@@ -29,6 +29,8 @@ _FIRST, _OTHER = "> ", "~ "
 _HELD_BACK = 0.75
 # A substitute that gains less than this share of what its arithmetic promises needs a reason.
 _KEPT = 0.75
+# Words for what may follow a convolution.
+_OPERATORS = {word for words in UNITS.values() for word in words}
 # Rounds from which on there are intervals.
 _REPEATED = 2
 # What binds a step -> in words.
@@ -238,7 +240,7 @@ def sentences(bench: LayerResults) -> list[str]:
     if first is None:
         return ["nothing with a right output was measured"]
     lines = [f"{_head(bench, first)}."]
-    lines += [line for line in (_fewer_bits(bench), _held_back(bench)) if line]
+    lines += [line for line in (_unit(bench), _fewer_bits(bench), _held_back(bench)) if line]
     return lines + [_substitute(bench, one) for one in results.front(bench)]
 
 
@@ -328,6 +330,15 @@ def _substitute(bench: LayerResults, one: SubstituteResult) -> str:
     )
 
 
+def _unit(bench: LayerResults) -> str:
+    """Where the time of a unit goes whose operators run one by one; empty of a bare convolution."""
+    base = bench.baseline
+    if base is None:
+        return ""
+    told = _stages(base)
+    return told and f"Operator by operator, {_mode(base)} takes{told.removeprefix(':')}."
+
+
 def _stages(record: Record) -> str:
     """Where its time goes, convolution by convolution; empty if it is one."""
     taken = {} if record.algorithm is None else dict(record.algorithm.stage_ns)
@@ -335,16 +346,23 @@ def _stages(record: Record) -> str:
     if len(taken) < 2:
         return ""
     rated = record.spec.workload.phase == "inference"  # the counts are of a forward pass
-    told = [_stage(ConvProblem.parse(text), ns, rated=rated) for text, ns in taken.items()]
+    told = [
+        f"{text} {units.seconds(ns / 1e9)}"
+        if text in _OPERATORS
+        else _stage(ConvProblem.parse(text), ns, rated=rated)
+        for text, ns in taken.items()
+    ]
     return f": {', '.join([*told, f'rest {units.seconds(rest / 1e9)}'])}"
 
 
 def _stage(problem: ConvProblem, ns: int, *, rated: bool) -> str:
     """``1x1 64->16 63.0 µs (20.4 GFLOP/s)``."""
     size, groups = f"{problem.r}x{problem.s}", ""
+    size = f"transposed {size}" if problem.transposed else size
     if problem.groups > 1:
         groups = " depthwise" if problem.groups == problem.c else f" in {problem.groups} groups"
-    told = f"{size} {problem.c}->{problem.k}{groups} {units.seconds(ns / 1e9)}"
+    more = "".join(f"+{word}" for word in problem.post_ops)
+    told = f"{size} {problem.c}->{problem.k}{groups}{more} {units.seconds(ns / 1e9)}"
     rate = significant(2 * problem.macs / max(ns, 1))
     return f"{told} ({rate} GFLOP/s)" if rated else told
 

@@ -93,7 +93,7 @@ def layers() -> Extraction:
     body = ConvLayer("conv:k8-3x3-p1", (8, 16, 16), 4, ("body.0", "body.1"))
     problems = [(one.count, one.problem().macs) for one in (stem, body)]
     macs = sum(count * macs for count, macs in problems)
-    return Extraction((stem, body), {"transposed 2x2": 1}, macs, 2 * macs)
+    return Extraction((stem, body), {"1-dimensional 2": 1}, macs, 2 * macs)
 
 
 # What an element takes of an operator that pretends, in seconds; the rest of a network's time is

@@ -16,6 +16,7 @@ from cnnbench.asking import AllGpus
 from cnnbench.catalogue import is_glob
 from cnnbench.conv import catalogue
 from cnnbench.conv.layers import ConvLayer, Extraction
+from cnnbench.conv.problem import UNITS
 from cnnbench.errors import UsageError
 from cnnbench.plan import Plan
 from cnnbench.requests import CheckApplicability, ExtractLayers
@@ -152,10 +153,11 @@ def prepare(
     return Lab(job, found, layers)
 
 
-def usual_ones(device: Device | None) -> tuple[str, ...]:
+def usual_ones(device: Device | None, unit: str | None = None) -> tuple[str, ...]:
     """The implementations that are compared where nothing is named, as far as a device has them."""
     kind = "cpu" if device is None else device.kind
-    return tuple(name for name in USUAL if kind in catalogue.entry(name).kinds)
+    names = ("folded", *USUAL) if "bn" in UNITS[unit or "conv"] else USUAL
+    return tuple(name for name in names if kind in catalogue.entry(name).kinds)
 
 
 def changed(job: Job, specs: Sequence[Spec]) -> Job:
@@ -245,7 +247,7 @@ def _made_ways(order: LabOrder, device: Device) -> Iterator[Mode]:
 
 
 # Implementations by the library, which does something else in either memory format.
-_EITHER = {"prepacked"}
+_EITHER = {"prepacked", "folded"}
 
 
 def _implementations(order: LabOrder, device: Device) -> list[str]:

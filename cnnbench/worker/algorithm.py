@@ -15,6 +15,7 @@ from torch import nn
 from cnnbench import implementations, machine
 from cnnbench.conv.problem import of_workload
 from cnnbench.errors import Unsupported
+from cnnbench.implementations.unit import Conv, ConvUnit, Layer
 from cnnbench.spec import Mode, Spec
 from cnnbench.worker import (
     applicability,
@@ -95,11 +96,14 @@ def _only_lays_out(spec: Spec) -> bool:
 def _stages(step: build.Step, spec: Spec, device: Kind) -> dict[str, int]:
     """Nanoseconds of each convolution of a substitute, and under an empty text of the rest.
 
-    Means over the quieter half of calls with two clock readings at each module. A step that is
-    compiled, exported or captured has no modules.
+    What follows a convolution within its unit counts towards it; of a unit that stands alone every
+    operator is timed by itself. Means over the quieter half of calls with two clock readings at
+    each module. A step that is compiled, exported or captured has no modules.
     """
-    other = convolution.substitute_of(spec.workload)
-    if other is None or spec.mode.compiler != Mode.compiler:
+    other, problem = convolution.substitute_of(spec.workload), of_workload(spec.workload)
+    stages = (problem,) if other is None else other.stages(problem)
+    apart = isinstance(step.module, ConvUnit)
+    if spec.mode.compiler != Mode.compiler or (other is None and not apart):
         return {}
     clock = layer_times.clock_of(spec, device)
     began = time.perf_counter()
@@ -107,22 +111,38 @@ def _stages(step: build.Step, spec: Spec, device: Kind) -> dict[str, int]:
     device.synchronize()
     rounds = layer_times.rounds_for(_STAGE_SECONDS, time.perf_counter() - began)
     taken = layer_times.measure(step, device, clock, rounds)
-    modules = dict(step.module.named_modules())
-    left = list(other.stages(of_workload(spec.workload)))
+    texts = _parts(problem) if apart else _by_module(step.module, stages)
     found: dict[str, int] = {}
     for scope in taken.scopes:
-        stage = _stage_of(modules.get(scope.name), left)
-        if stage is not None:
-            left.remove(stage)
-        text = "" if stage is None else stage.text
+        text = texts.get(scope.name, "")
         found[text] = found.get(text, 0) + round(scope.forward_ns + scope.backward_ns)
     found[""] = found.get("", 0) + round(sum(taken.outside.values()))
     return found
 
 
-def _stage_of(module: nn.Module | None, stages: Sequence[ConvProblem]) -> ConvProblem | None:
+def _parts(problem: ConvProblem) -> dict[str, str]:
+    """Path of every operator of a unit -> its text: that of the bare convolution, or its word."""
+    bare = replace(problem, post_ops=())
+    return {"conv": bare.text} | {word: word for word in problem.post_ops}
+
+
+def _by_module(module: nn.Module, stages: Sequence[ConvProblem]) -> dict[str, str]:
+    """Path of every module that belongs to a stage -> the text of the stage."""
+    left, found = list(stages), dict[str, str]()
+    for path, one in module.named_modules():
+        conv = one.get_submodule("conv") if isinstance(one, ConvUnit) else one
+        stage = None if path in found else _stage_of(conv, left)
+        if stage is None:
+            continue
+        left.remove(stage)
+        for inner, _ in one.named_modules(prefix=path):
+            found[inner] = stage.text
+    return found
+
+
+def _stage_of(module: nn.Module, stages: Sequence[ConvProblem]) -> ConvProblem | None:
     """The convolution that a module is."""
-    if not isinstance(module, nn.Conv2d):
+    if not isinstance(module, Conv):
         return None
     alike = (module.in_channels, module.out_channels, module.kernel_size, module.groups)
     same = [one for one in stages if (one.c, one.k, (one.r, one.s), one.groups) == alike]
@@ -157,7 +177,7 @@ def _preparations(
     if not spec.mode.implementation or how.flags:
         return ()
     layer, _ = modes.prepare(spec.mode, spec.device, module, ())
-    if not isinstance(layer, nn.Conv2d):
+    if not isinstance(layer, Layer):
         return ()
     taken: list[int] = []
     while len(taken) < _MOST_PREPARATIONS and sum(taken) < _ENOUGH_NS:

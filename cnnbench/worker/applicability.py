@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import implementations
@@ -10,10 +11,15 @@ from cnnbench.errors import CnnbenchError
 from cnnbench.facts import Applicability
 from cnnbench.spec import Spec
 from cnnbench.worker import convolution, modes
+from cnnbench.worker.modes import FREEZING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnnbench.conv.problem import ConvProblem
     from cnnbench.facts import Algorithm
     from cnnbench.requests import CheckApplicability
+    from cnnbench.spec import Mode
     from cnnbench.worker.talk import Talk
 
 
@@ -38,6 +44,21 @@ def described(spec: Spec) -> Algorithm:
     """The formulas of a layer in a mode, or of its substitute."""
     problem = of_workload(spec.workload, spec.mode)
     other = convolution.substitute_of(spec.workload)
+    how = implementations.implementation(spec.mode.implementation)
+    passes = _passes(spec.mode) or how.passes
     if other is not None:
-        return other.algorithm(problem)
-    return implementations.implementation(spec.mode.implementation).algorithm(problem)
+        return other.algorithm(problem, passes)
+    return replace(how, passes=passes).algorithm(problem)
+
+
+def _passes(mode: Mode) -> Callable[[ConvProblem], int] | None:
+    """How often the output of a unit's convolution is read and written once more, compiled.
+
+    Frozen and exported networks fold the norm and activate on the way. A compiler without that
+    makes one loop of norm and activation. ``None`` where the implementation knows.
+    """
+    if mode.runtime or FREEZING[mode.freezing]:
+        return lambda _: 0
+    if mode.compiles and not mode.implementation:
+        return lambda problem: min(1, len(problem.post_ops))
+    return None

@@ -239,9 +239,12 @@ def _counted(workload: Workload, seed: int, *, real: bool) -> analysis.Analysis:
         return module
 
     module = make() if real else analysis.build_on_meta(make)
+    given = inputs.made(found[0], workload, seed, dtype=inputs.dtype_for(module))
+    if workload.phase != "inference":
+        _differentiated(workload, given)
     return analysis.analyze(
         module,
-        *inputs.made(found[0], workload, seed, dtype=inputs.dtype_for(module)),
+        *given,
         phase=workload.phase,
         optimizer=workload.optimizer,
         real=real,
@@ -328,12 +331,20 @@ def _prepared(
     return module, given, {"own_dtype": own, "dtype": modes.described(module)}
 
 
+def _differentiated(workload: Workload, given: Given) -> list[Tensor]:
+    """The inputs that get a gradient, which are marked: within a network a layer's have one."""
+    if not is_conv(workload.architecture):
+        return []
+    return [tensor.requires_grad_() for tensor in given.tensors]
+
+
 def training_step(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss) -> Step:
     """A training step of a module, both it and its inputs moved to the spec's device and mode."""
     convolution.check(spec)
     graphed.refuse_training(spec.mode)
     deployed.refuse_training(spec.mode)
     module, given, types = _prepared(spec, module, given)
+    differentiated = _differentiated(spec.workload, given)
     trainable = [one for one in module.parameters() if one.requires_grad]
     if not trainable:
         raise training.nothing(module)
@@ -344,7 +355,8 @@ def training_step(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss
     def observe(loss: Tensor) -> list[Tensor]:
         # Few numbers instead of each gradient: its norm, and sums that see its signs and places. As
         # informative for a comparison, and small enough to keep.
-        found = [outputs.comparable(p.grad) for p in trainable if p.grad is not None]
+        some = (*trainable, *differentiated)
+        found = [outputs.comparable(p.grad) for p in some if p.grad is not None]
         if not found:
             return [loss]
         norms, sums = [one.norm() for one in found], [inner.sketch(one) for one in found]

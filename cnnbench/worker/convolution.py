@@ -1,8 +1,8 @@
 """A convolution layer as a workload: builds ``conv:…`` and applies ``impl=`` to it.
 
-The library's default is an ``nn.Conv2d``. An implementation is the same layer with its weights
-prepared once, before the first call; ``algorithm`` measures how long that takes. Knows nothing of
-measuring.
+The library's default is an ``nn.Conv2d``, or a ``ConvUnit`` with what follows it. An implementation
+is the same layer with its weights prepared once, before the first call; ``algorithm`` measures how
+long that takes. Knows nothing of measuring.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from cnnbench import implementations
 from cnnbench.architectures.registry import Architecture
 from cnnbench.conv.problem import ConvProblem, of_workload
 from cnnbench.errors import Unsupported
+from cnnbench.implementations import unit
 from cnnbench.implementations.roundoff import UNIT
 from cnnbench.implementations.substitute import layer
 from cnnbench.implementations.substitutes import substitute
+from cnnbench.implementations.unit import Layer
 
 if TYPE_CHECKING:
     from cnnbench.implementations import Implementation, Prepared
@@ -68,13 +70,13 @@ def substitute_of(workload: Workload) -> Substitute | None:
 
 
 class Implemented(nn.Module):
-    """A layer computed by one implementation; weights are those of the ``nn.Conv2d`` given.
+    """A layer computed by one implementation; weights are those of the module given.
 
     Prepared weights are kept in buffers, except those that torch cannot show as a plain tensor
     (oneDNN's blocked weights). These are missing from the resident memory.
     """
 
-    def __init__(self, layer: nn.Conv2d, how: Implementation, problem: ConvProblem) -> None:
+    def __init__(self, layer: Layer, how: Implementation, problem: ConvProblem) -> None:
         super().__init__()
         self.how, self.problem = how, problem
         self.prepared: Prepared = prepare(layer, how, problem)
@@ -86,13 +88,11 @@ class Implemented(nn.Module):
         return self.how.convolve(x, self.prepared, self.problem)
 
 
-def prepare(layer: nn.Conv2d, how: Implementation, problem: ConvProblem) -> Prepared:
-    """The weights of a layer as an implementation prepares them."""
-    weight = layer.weight.detach()
-    # A layer of a network may have no bias; then adding zeros is part of the measurement.
-    bias = weight.new_zeros(problem.k) if layer.bias is None else layer.bias.detach()
+def prepare(layer: Layer, how: Implementation, problem: ConvProblem) -> Prepared:
+    """The weights of a layer as an implementation prepares them, a norm among them."""
     with torch.inference_mode():
-        return how.prepare(weight, bias, problem)
+        # A layer of a network may have no bias; then adding zeros is part of the measurement.
+        return how.prepare(*unit.folded(layer), problem)
 
 
 def _plain(prepared: Prepared) -> list[Tensor]:
@@ -169,7 +169,7 @@ def implemented(spec: Spec, module: nn.Module) -> nn.Module:
     check(spec)
     how = implementations.implementation(spec.mode.implementation)
     # An implementation that consists of flags only is the library's own module under those flags.
-    if not spec.mode.implementation or how.flags or not isinstance(module, nn.Conv2d):
+    if not spec.mode.implementation or how.flags or not isinstance(module, Layer):
         return module
     return Implemented(module, how, of_workload(spec.workload, spec.mode))
 
@@ -187,6 +187,8 @@ def tolerance(spec: Spec) -> float:
     given = 0.0 if problem.dtype == "fp32" else 3 * UNIT[problem.dtype]
     if precision == "int8":
         given = 3 * _INT8
+    # The norm's own numbers are rounded to the dtype, and its result is once more.
+    given += 4 * UNIT[problem.dtype] * problem.normed
     return how.tolerance(problem) + given
 
 
@@ -194,17 +196,11 @@ def usual_norm(problem: ConvProblem) -> float:
     """Frobenius norm of the output that seeded inputs and weights usually give.
 
     ``nn.Conv2d`` draws weights of variance 1 / (3 taps), inputs have variance 1. Products that fall
-    on padding are zero.
+    on padding are zero. A norm draws scales near 1; an activation leaves half of the energy.
     """
-    rows = _seen(problem.h, problem.p, problem.r, problem.stride[0], problem.padding[0],
-                 problem.dilation[0])  # fmt: skip
-    columns = _seen(problem.w, problem.q, problem.s, problem.stride[1], problem.padding[1],
-                    problem.dilation[1])  # fmt: skip
+    rows, columns = (sum(1 for _ in problem.products(axis)) for axis in (0, 1))
     seen = rows * columns / (problem.r * problem.s)
-    return float((problem.n * problem.k * seen / 3) ** 0.5)
-
-
-def _seen(size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    """Pairs of output and tap along an axis that do not fall on padding."""
-    starts = range(-padding, outputs * stride - padding, stride)
-    return sum(0 <= start + tap * dilation < size for start in starts for tap in range(kernel))
+    left = 0.5 if problem.activated else 1.0
+    # nn.ConvTranspose2d draws from the output channels that an input reaches.
+    channels = problem.c if problem.transposed else problem.k
+    return float((problem.n * channels * seen * left / 3) ** 0.5)

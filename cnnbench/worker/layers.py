@@ -67,9 +67,8 @@ def _other(call: analysis.Convolution) -> str:
     """Why a convolution is not a layer of the lab; empty if it is one."""
     axes = len(call.kernel)
     size = "x".join(map(str, call.kernel))
-    if call.transposed:
-        return f"transposed {size}"
-    return "" if axes == 2 else f"{axes}-dimensional {size}"
+    kind = " transposed" if call.transposed else ""
+    return "" if axes == 2 else f"{axes}-dimensional{kind} {size}"
 
 
 def _problem(call: analysis.Convolution) -> ConvProblem:
@@ -78,7 +77,8 @@ def _problem(call: analysis.Convolution) -> ConvProblem:
     (above, beside), (rows, columns) = call.padding, call.dilation
     return ConvProblem(
         n, c, h, w, call.channels, r, s, (down, right), (above, beside), (rows, columns),
-        call.groups,
+        call.groups, transposed=call.transposed,
+        output_padding=(call.output_padding[0], call.output_padding[1]),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from cnnbench import implementations
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.errors import Unsupported
+from cnnbench.implementations.unit import Conv
 from cnnbench.worker import convolution
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _replace(module: nn.Module, path: str, name: str, problem: ConvProblem, kind
     if reason := how.applies(problem, kind):
         raise Unsupported(f"{path}: {reason}")
     layer = module.get_submodule(path)
-    assert isinstance(layer, nn.Conv2d)  # noqa: S101 - for the type checker
+    assert isinstance(layer, Conv)  # noqa: S101 - for the type checker
     owner, _, attribute = path.rpartition(".")
     new = convolution.Implemented(layer, how, problem)
     setattr(module.get_submodule(owner), attribute, new)
@@ -66,7 +67,7 @@ def _layers(spec: Spec, module: nn.Module, given: Given) -> Mapping[str, ConvPro
     hooks = []
     for path, one in module.named_modules():
         # A subclass may compute something else.
-        if path and type(one) is nn.Conv2d:
+        if path and type(one) in {nn.Conv2d, nn.ConvTranspose2d}:
             hooks.append(one.register_forward_pre_hook(_watch(seen.setdefault(path, set()), spec)))
     try:
         with torch.inference_mode():
@@ -78,19 +79,21 @@ def _layers(spec: Spec, module: nn.Module, given: Given) -> Mapping[str, ConvPro
 
 
 def _watch(found: set[ConvProblem], spec: Spec) -> Any:
-    def watch(layer: nn.Conv2d, inputs: tuple[Any, ...]) -> None:
+    def watch(layer: Conv, inputs: tuple[Any, ...]) -> None:
         if not isinstance(layer.padding, str) and layer.padding_mode == "zeros":
             found.add(_problem(layer, tuple(inputs[0].shape), spec))
 
     return watch
 
 
-def _problem(layer: nn.Conv2d, shape: tuple[int, ...], spec: Spec) -> ConvProblem:
+def _problem(layer: Conv, shape: tuple[int, ...], spec: Spec) -> ConvProblem:
     n, c, h, w = shape if len(shape) == 4 else (1, *shape)
     (r, s), mode = layer.kernel_size, spec.mode
     problem = ConvProblem(
         n, c, h, w, layer.out_channels, r, s, _pair(layer.stride), _pair(layer.padding),
         _pair(layer.dilation), layer.groups,
+        transposed=isinstance(layer, nn.ConvTranspose2d),
+        output_padding=_pair(layer.output_padding),
     )  # fmt: skip
     return replace(problem, dtype=mode.precision, memory_format=mode.memory_format)
 

@@ -33,6 +33,7 @@ class TrainingStep:
     ) -> None:
         self._function, self._given, self._loss_of = function, given, loss_of
         self._optimizer = optimizer
+        self._inputs = [tensor for tensor in given.tensors if tensor.requires_grad]
         self._left: Any = None
         self._autocast = functools.partial(modes.autocast, spec.mode, spec.device)
         half = modes.PRECISIONS[spec.mode.precision].autocast is torch.float16
@@ -48,7 +49,7 @@ class TrainingStep:
 
     def _once(self) -> Tensor:
         """As users write it: one autocast around forward and loss."""
-        self._optimizer.zero_grad(set_to_none=True)
+        self._drop()
         with self._autocast():
             value = self._loss_of(self._given.to(self._function), self._given.values)
         self.scale.backward(value)
@@ -75,4 +76,10 @@ class TrainingStep:
     def update_and_drop(self) -> None:
         """Update the weights, and drop the gradients."""
         self.scale.step(self._optimizer)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Drop every gradient, those of the inputs that have one too."""
         self._optimizer.zero_grad(set_to_none=True)
+        for tensor in self._inputs:
+            tensor.grad = None

@@ -125,6 +125,37 @@ def test_json_has_a_row_per_way_and_advice_by_class(cnnbench_cli) -> None:
     )
 
 
+def test_a_unit_is_part_of_every_id_and_its_norm_is_folded_too(cnnbench_cli) -> None:
+    words = ("conv", "--unit", "conv+bn+relu", "--dry-run", "--json", *FAKE)
+    usual = json.loads(cnnbench_cli(*words).stdout)["specs"]
+    suite = json.loads(cnnbench_cli(*words, "--suite", "smoke", "--impl", "none").stdout)["specs"]
+    shown = cnnbench_cli("conv", "--layer", f"{LAYER}-bn-relu", "--impl", "folded", *FAKE)
+
+    assert all(one["spec"].startswith("conv:k64-3x3-p1-bn-relu") for one in usual)
+    assert any("/impl=folded/" in one["spec"] for one in usual)
+    assert all("-bn-relu/" in one["spec"] for one in suite)
+    assert "conv:k64-3x3-p1-bn-relu on 1x64x56x56, 116 M MACs" in shown.stdout
+    assert "folded" in shown.stdout
+
+
+def test_a_unit_is_not_asked_of_a_model(cnnbench_cli) -> None:
+    done = cnnbench_cli("conv", "lenet", "--unit", "conv+relu", *FAKE)
+
+    assert done.exit_code == 2
+    assert "leave --unit out" in " ".join(done.stderr.split())
+
+
+def test_a_transposed_layer_is_measured_beside_resizing(cnnbench_cli) -> None:
+    words = "ConvTranspose2d(64, 32, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1)) on 28x28"
+    done = cnnbench_cli("conv", "--layer", words, "--impl", "zero_insertion,col2im,subpixel",
+                        "--substitutes", "resize_conv", *FAKE)  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert "conv:k32-4x4-s2-p1-t on 1x64x28x28, 25.7 M MACs" in done.stdout
+    for name in ("zero_insertion", "col2im", "subpixel", "~ resize_conv"):
+        assert name in done.stdout
+
+
 def test_a_training_step_of_a_layer_is_a_layer_of_its_own(cnnbench_cli) -> None:
     words = ("conv", "--layer", LAYER, "--impl", "none", "--substitutes", "depthwise_separable",
              "--phase", "inference,training")  # fmt: skip
@@ -189,7 +220,7 @@ def test_a_model_is_changed_and_measured_again(cnnbench_cli, tmp_path) -> None:
 
     assert done.exit_code == 0, done.output
     assert "its convolutions take" in done.stdout
-    assert "not in the lab: 1 x transposed 2x2" in done.stdout
+    assert "not in the lab: 1 x 1-dimensional 2" in done.stdout
     assert "predicted gain" in done.stdout
     assert "2 layers by other implementations in channels_last" in done.stdout
     assert (tmp_path / "kept" / "applied" / "records.jsonl").exists()

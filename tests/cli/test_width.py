@@ -21,6 +21,7 @@ COMMAND_LINES = [
     "list resnet* tag:mobile",
     "conv --list",
     f"conv --from-model lenet --out conv {FAKE}",
+    f"conv --unit conv+bn+relu --out unit {FAKE}",
     f"profile lenet --out profile {FAKE}",
     f"advise lenet --out advice {FAKE}",
     f"advise lenet --out advice --under 20ms --memory 200MB {FAKE}",

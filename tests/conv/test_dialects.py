@@ -11,16 +11,22 @@ from hypothesis import strategies as st
 from cnnbench.conv.dialects import from_benchdnn, from_miopen, read, to_benchdnn
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.errors import UsageError
-from tests.layers import conv_problems
+from tests.layers import conv_problems, transposed_problems
 
 RESNET = ConvProblem(1, 64, 56, 56, 64, 3, 3, padding=(1, 1))
 
 
-@given(conv_problems(dtypes=("fp32", "bf16", "fp16", "fp64")))
+@given(conv_problems(dtypes=("fp32", "bf16", "fp16", "fp64"), units=("conv", "conv+relu")))
 def test_a_benchdnn_line_reads_back(problem: ConvProblem) -> None:
     assert from_benchdnn(to_benchdnn(problem)) == problem
     assert read(to_benchdnn(problem)) == problem
     assert read(problem.text) == problem
+
+
+@given(transposed_problems(dtypes=("fp32", "bf16", "fp16", "fp64")))
+def test_a_line_of_deconv_reads_back(problem: ConvProblem) -> None:
+    assert to_benchdnn(problem).startswith("--deconv ")
+    assert read(to_benchdnn(problem)) == read(problem.text) == problem
 
 
 @given(st.text(max_size=30) | st.text("mbghickoswdp0123_- ", max_size=30))
@@ -39,6 +45,12 @@ def test_any_text_is_a_problem_or_a_usage_error(text: str) -> None:
         ("mb1ic64ih56oc64oh56kh3ph1", "n1c64h56w56-k64-3x3-p1"),
         ("mb1ic64ih56oc64oh56kh3ph1nconv1", "n1c64h56w56-k64-3x3-p1"),
         ('mb1_ic64ih56_oc64oh56_kh3ph1_n"resnet_50:res2a"', "n1c64h56w56-k64-3x3-p1"),
+        ("--attr-post-ops=relu mb1ic64ih56oc64oh56kh3ph1", "n1c64h56w56-k64-3x3-p1-relu"),
+        ("--deconv mb1ic64ih28oc32oh56kh4sh2ph1", "n1c64h28w28-k32-4x4-s2-p1-t"),
+        ("--deconv mb1ic64ih28oc32oh56kh3sh2ph1", "n1c64h28w28-k32-3x3-s2-p1-t1"),
+        # Padding left out: what makes the output come out, also here.
+        ("--deconv mb1ic64ih28oc32oh56kh4sh2", "n1c64h28w28-k32-4x4-s2-p1-t"),
+        ("--deconv mb1ic64ih28oc32kh2sh2", "n1c64h28w28-k32-2x2-s2-t"),
         # The line that oneDNN's verbose mode prints.
         (
             "mb1_ic128oc128_ih14oh14kh3sh1dh0ph1_iw14ow14kw3sw1dw0pw1",
@@ -76,8 +88,8 @@ def test_benchdnns_own_rules_hold(text: str, problem: str) -> None:
         ("g5mb1ic64ih56oc64kh3", "5 groups"),
         ("--dir=BWD_W mb1ic64ih56oc64kh3", "only --dir=FWD_B is measured, not --dir=BWD_W"),
         ("--dir=BWD_D mb1ic64ih56oc64kh3", "BWD_D"),
-        ("--deconv mb1ic64ih56oc64kh3", "only --conv is measured, not --deconv"),
-        ("--attr-post-ops=relu mb1ic64ih56oc64kh3", "only no --attr-post-ops is measured"),
+        ("--pool mb1ic64ih56oc64kh3", "only --conv and --deconv are measured, not --pool"),
+        ("--attr-post-ops=sum mb1ic64ih56oc64kh3", "only no --attr-post-ops is measured"),
         ("--alg=WINO mb1ic64ih56oc64kh3", "--alg=WINO"),
     ],
 )
@@ -91,6 +103,12 @@ def test_what_benchdnn_can_say_and_we_cannot_is_refused(text: str, word: str) ->
 )
 def test_words_that_leave_a_forward_convolution_are_ignored(words: str) -> None:
     assert from_benchdnn(f"{words} mb1ic64ih56oc64oh56kh3ph1") == RESNET
+
+
+def test_a_norm_is_weights_and_a_bias_to_benchdnn() -> None:
+    unit = ConvProblem.parse("n1c64h56w56-k64-3x3-p1-bn-relu")
+
+    assert from_benchdnn(to_benchdnn(unit)).post_ops == ("relu",)
 
 
 EVERYTHING = ConvProblem(
@@ -115,6 +133,12 @@ def test_every_word_of_a_miopen_line_is_read(reader: Callable[[str], ConvProblem
     assert reader(text) == EVERYTHING
 
 
+def test_miopens_transposed_mode_is_a_transposed_layer() -> None:
+    text = "conv -m trans -n 1 -c 64 -H 28 -W 28 -k 32 -y 3 -x 3 -p 1 -q 1 -u 2 -v 2 -Y 1 -X 1"
+
+    assert from_miopen(text) == ConvProblem.parse("n1c64h28w28-k32-3x3-s2-p1-t1")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -133,7 +157,7 @@ def test_miopens_short_and_long_words_mean_the_same(text: str) -> None:
     [
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3", "fil_w"),
         ("conv -n one -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "'one'"),
-        ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -m trans", "trans"),
+        ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -m depthwise", "depthwise"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -_ 3", "spatial_dim"),
         ("conv -F 2 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "only forw 1 is measured, not 2"),
         ("conv -F 4 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "not 4"),

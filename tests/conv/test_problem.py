@@ -9,21 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench.conv.problem import ConvProblem, is_conv, of_workload
+from cnnbench.conv import arithmetic
+from cnnbench.conv.problem import UNITS, ConvProblem, is_conv, of_workload
 from cnnbench.errors import UsageError
 from cnnbench.spec import Device, Mode, Spec, Workload
-from tests.layers import conv_problems
+from tests.layers import conv_problems, transposed_problems
 
 RESNET = ConvProblem(8, 64, 56, 56, 64, 3, 3, padding=(1, 1))
 
 
-@given(conv_problems())
+@given(conv_problems(units=tuple(UNITS)))
 def test_a_text_reads_back(problem: ConvProblem) -> None:
     assert ConvProblem.parse(problem.text) == problem
     assert problem.text.split() == [problem.text]
 
 
-@given(conv_problems())
+@given(conv_problems(units=tuple(UNITS)))
 def test_a_workload_and_mode_are_the_problem_again(problem: ConvProblem) -> None:
     spec = Spec(problem.workload(), problem.mode, Device(), 1)
 
@@ -31,7 +32,36 @@ def test_a_workload_and_mode_are_the_problem_again(problem: ConvProblem) -> None
     assert is_conv(spec.workload.architecture)
 
 
-@given(conv_problems(dtypes=("fp32", "bf16", "fp16")))
+@given(transposed_problems())
+def test_a_transposed_layer_reads_back_and_is_what_a_spec_says(problem: ConvProblem) -> None:
+    spec = Spec.parse(Spec(problem.workload(), problem.mode, Device(), 1).id)
+
+    assert ConvProblem.parse(problem.text) == problem
+    assert of_workload(spec.workload, spec.mode) == problem
+
+
+@given(transposed_problems(most=3))
+def test_a_transposed_layer_counts_what_scattering_counts(problem: ConvProblem) -> None:
+    per_group = problem.k // problem.groups
+    sizes = (problem.n, problem.c, problem.h, problem.w, per_group, problem.r, problem.s)
+    macs, read = 0, set()
+    for _, _, h, w, _, r, s in itertools.product(*map(range, sizes)):
+        macs += 1
+        row = h * problem.stride[0] - problem.padding[0] + r * problem.dilation[0]
+        column = w * problem.stride[1] - problem.padding[1] + s * problem.dilation[1]
+        if 0 <= row < problem.p and 0 <= column < problem.q:
+            read.add((h, w))
+
+    assert problem.macs == macs
+    assert problem.rows_read * problem.columns_read == len(read)
+    shape = arithmetic.transposed_output
+    assert problem.p == shape(
+        problem.h, problem.r, stride=problem.stride[0], padding=problem.padding[0],
+        output_padding=problem.output_padding[0], dilation=problem.dilation[0],
+    )  # fmt: skip
+
+
+@given(conv_problems(dtypes=("fp32", "bf16", "fp16"), units=tuple(UNITS)))
 def test_a_spec_id_carries_the_problem(problem: ConvProblem) -> None:
     spec = Spec.parse(Spec(problem.workload(), problem.mode, Device(), 1).id)
 
@@ -75,6 +105,15 @@ def test_a_layer_of_resnet() -> None:
     assert RESNET.compulsory_bytes == 4 * (2 * 8 * 64 * 56 * 56 + 36_928)
 
 
+def test_a_unit_has_the_arithmetic_of_its_convolution() -> None:
+    unit = ConvProblem.parse("n8c64h56w56-k64-3x3-p1-bn-relu")
+
+    assert unit.architecture == "conv:k64-3x3-p1-bn-relu"
+    assert (unit.macs, unit.compulsory_bytes) == (RESNET.macs, RESNET.compulsory_bytes)
+    # No bias, but a scale and a shift for every channel.
+    assert unit.params == RESNET.params + 64
+
+
 def test_unlike_values_are_written_as_pairs() -> None:
     problem = ConvProblem(
         1, 8, 9, 9, 8, 1, 7, (2, 1), (0, 3), (1, 1), 2, "bf16", "channels_last"
@@ -111,6 +150,8 @@ def test_the_dtype_is_that_of_the_tensors(precision: str, dtype: str) -> None:
         ("n1c6h5w5-k8-3x3-g4", ["4 groups", "6 input channels"]),
         ("n1c8h5w5-k6-3x3-g4", ["4 groups", "6 output channels"]),
         ("n0c8h5w5-k6-3x3", ["batch 0"]),
+        ("n1c8h5w5-k6-3x3-s2-t2", ["output padding 2", "stride 2"]),
+        ("n1c8h1w1-k6-3x3-p2-t", ["padding 2", "leaves nothing"]),
         ("n1c8h5w5-k6-3x3-s0x1", ["vertical stride 0"]),
         ("n1c8h5w5-k6-3x0", ["kernel width 0"]),
         ("n1c8h5w5-k6-3x3-g0", ["groups 0"]),
@@ -130,6 +171,8 @@ def test_what_cannot_exist_is_named_with_its_numbers(text: str, words: list[str]
         ({"dtype": "int8"}, "int8"),
         ({"memory_format": "nchw16c"}, "nchw16c"),
         ({"padding": (-1, 0)}, "-1x0"),
+        ({"output_padding": (1, 0)}, "only a transposed one"),
+        ({"post_ops": ("relu", "bn")}, "relu.bn is none of conv, conv.relu"),
     ],
 )
 def test_an_unknown_dtype_or_format_is_named(facts: dict[str, object], word: str) -> None:

@@ -21,7 +21,12 @@ from cnnbench.worker import modes
 from tests.implementations.loops import by_torch, computed, data, error, seven_loops
 from tests.layers import conv_problems
 
-ON_CPU = [one for one in IMPLEMENTATIONS.values() if "cpu" in one.kinds]
+# Those of transposed convolutions and of units have tests of their own.
+ON_CPU = [
+    one
+    for one in IMPLEMENTATIONS.values()
+    if "cpu" in one.kinds and "conv" in one.computes and one.name != "folded"
+]
 # The library's default is judged like any other.
 JUDGED = [implementation(""), *ON_CPU]
 

@@ -147,7 +147,8 @@ def test_the_librarys_own_train(mode: str) -> None:
     loss, norms, sums = outputs(spec(mode, phase="training"))
 
     assert torch.isfinite(loss)
-    assert (norms.numel(), sums.shape) == (2, (2, 32))
+    # Of weights, bias and input: within a network a layer passes its gradient on.
+    assert (norms.numel(), sums.shape) == (3, (3, 32))
 
 
 @pytest.mark.parametrize(

@@ -71,13 +71,16 @@ def test_an_input_without_a_batch_is_one_sample() -> None:
 
 def test_what_is_no_layer_of_the_lab_is_named() -> None:
     network = nn.Sequential(
-        nn.ConvTranspose2d(3, 4, 2), nn.Conv2d(4, 4, 1), nn.Flatten(2), nn.Conv1d(4, 4, 5)
+        nn.ConvTranspose2d(3, 4, 3, 2, output_padding=1),
+        nn.Conv2d(4, 4, 1),
+        nn.Flatten(2),
+        nn.Conv1d(4, 4, 5),
     )
 
     found = taken_apart(network, 1, 3, 8, 8)
 
-    assert [layer.architecture for layer in found.layers] == ["conv:k4-1x1"]
-    assert found.left_out == {"transposed 2x2": 1, "1-dimensional 5": 1}
+    assert [layer.architecture for layer in found.layers] == ["conv:k4-3x3-s2-t1", "conv:k4-1x1"]
+    assert found.left_out == {"1-dimensional 5": 1}
     assert found.macs < found.network_macs
 
 
