@@ -186,6 +186,21 @@ class OperatorTrace:
 
 
 @dataclass(frozen=True)
+class TracedNetwork:
+    """What came of tracing one of several networks.
+
+    Attributes:
+        trace: its operators; ``None`` if it could not be traced.
+        why: it could not.
+        built: its module was there before that.
+    """
+
+    trace: OperatorTrace | None
+    why: str = ""
+    built: bool = True
+
+
+@dataclass(frozen=True)
 class OperatorTime:
     """How long a call took alone.
 

@@ -1,0 +1,175 @@
+"""Contenders -> their predictions: what they need at least, what they are like, how long they take.
+
+Networks are traced several in a process; an operator is timed once, however many call it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cnnbench import catalogue
+from cnnbench.errors import Unsupported, WorkerError
+from cnnbench.prediction import model
+from cnnbench.prediction.contenders import UNBUILT
+from cnnbench.prediction.operators import TracedNetwork
+from cnnbench.requests import TraceEach
+from cnnbench.runner.inquiry import ask
+from cnnbench.runner.predicting import MODES, NETWORKS, fitting
+from cnnbench.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cnnbench.prediction.contenders import Contender
+    from cnnbench.prediction.model import Model
+    from cnnbench.prediction.operators import OperatorTrace
+    from cnnbench.prediction.table import OperatorTable, TimedOperator
+    from cnnbench.runner.campaign import Job
+    from cnnbench.runner.executor import AnyPool
+    from cnnbench.runner.predicting import OperatorProbe
+
+# Shares of the time after which no further network is measured to fit a model on: where there are
+# enough for a model, and where not.
+_FITTED, _FEWEST_FITTED = 0.2, 0.6
+# A prediction whose operators were guessed says that a network is too slow where its low end is
+# beyond the limit by that factor; nearer ones have their operators timed.
+_CLEARLY = 1.5
+
+
+class Tracer:
+    """Traces networks, several in a process."""
+
+    def __init__(self, pool: AnyPool, seed: int, timeout: float) -> None:
+        self._pool, self._seed, self._timeout = pool, seed, timeout
+
+    def __call__(self, specs: Sequence[str]) -> list[TracedNetwork]:
+        """What came of each; one that a worker dies of costs its own trace only."""
+        if not specs:
+            return []
+        try:
+            request = TraceEach(specs=tuple(specs), seed=self._seed)
+            return [*ask(self._pool, request, self._timeout * len(specs))]
+        except WorkerError as error:
+            if len(specs) == 1:
+                return [TracedNetwork(None, f"{error.phase}: {error}")]
+        half = len(specs) // 2
+        return [*self(specs[:half]), *self(specs[half:])]
+
+
+class Rates:
+    """How much work a machine does in a second: at most, and usually; from what was timed there."""
+
+    # No operator of a network is so much faster than the fastest that was timed.
+    _MARGIN = 1.5
+    # Operators of less say more of calls than of work.
+    _LEAST_MACS, _LEAST_BYTES = 10_000_000, 16 << 20
+
+    def __init__(self, known: OperatorTable, threads: int) -> None:
+        timed = [one for one in known.timed(threads).values() if one.macs >= self._LEAST_MACS]
+        self._most = self._MARGIN * max((one.macs / one.seconds for one in timed if one.seconds),
+                                        default=0.0)  # fmt: skip
+        rows = [
+            (catalogue.known(Spec.parse(one.spec).workload.architecture), one.seconds)
+            for one in known.networks.values()
+        ]
+        entries = [(row, seconds) for row, seconds in rows if row is not None]
+        self._macs = _median([row.macs / seconds for row, seconds in entries if row.macs])
+        self._params = _median([row.params / seconds for row, seconds in entries if row.params])
+
+    def told(self, some: Sequence[Contender], rough: Mapping[str, int]) -> list[Contender]:
+        """Contenders with their least times, and roughly their times.
+
+        Args:
+            some: of one number of threads.
+            rough: multiply-accumulates by spec, also where they are only guessed.
+        """
+        return [self._told(one, rough.get(one.spec, 0)) for one in some]
+
+    def _told(self, one: Contender, macs: int) -> Contender:
+        floor = one.macs / self._most if one.macs and self._most else 0.0
+        rough = macs / self._macs if macs and self._macs else 0.0
+        if not one.macs and one.params and self._params:
+            rough = one.params / self._params
+        return replace(one, floor=max(one.floor, floor), rough=one.rough or rough or None)
+
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else 0.0
+
+
+class Foreteller:
+    """Predicts contenders from a table of operators, which may grow.
+
+    Args:
+        traced: traces networks.
+        known: gives the table.
+        probe: times what is missing; ``None`` where nothing can be timed.
+    """
+
+    def __init__(
+        self, traced: Tracer, known: Callable[[], OperatorTable], threads: int,
+        probe: OperatorProbe | None = None,
+    ) -> None:  # fmt: skip
+        self._traced, self._known, self._threads, self._probe = traced, known, threads, probe
+        self._models: dict[str, Model | str] = {}
+
+    def fit(self, job: Job) -> None:
+        """Fit a model per mode, on networks that are measured for it where there is a probe."""
+        for mode in dict.fromkeys(spec.mode.text for spec in job.specs):
+            if mode not in MODES:
+                continue
+            first = next(spec for spec in job.specs if spec.mode.text == mode)
+            if self._probe is not None:
+                self._measure(self._probe, first)
+            try:
+                self._models[mode] = model.fit(self._known().measured(mode, self._threads))
+            except Unsupported as error:
+                self._models[mode] = str(error)
+
+    def _measure(self, probe: OperatorProbe, like: Spec) -> None:
+        specs = [fitting(name, like) for name in NETWORKS]
+        missing = [spec.id for spec in specs if spec.id not in probe.known.networks]
+        found = zip(missing, self._traced(missing), strict=True)
+        probe.traced |= {name: one.trace for name, one in found if one.trace is not None}
+        few = model.FEWEST_FAMILIES
+        probe.measure_networks(specs[:few], _FEWEST_FITTED)
+        probe.measure_networks(specs[few:], _FITTED)
+
+    def told(self, some: Sequence[Contender], seconds: float) -> list[Contender]:
+        """Contenders with their predictions, or with why there is none.
+
+        Args:
+            some: to be predicted.
+            seconds: the limit; what is clearly beyond it has none of its operators timed.
+        """
+        found = []
+        answers = self._traced([one.spec for one in some])
+        for one, answer in zip(some, answers, strict=True):
+            if answer.trace is None:
+                out = "" if answer.built else UNBUILT
+                found.append(replace(one, why=answer.why or "not traced", out=out))
+                continue
+            trace = answer.trace
+            counted = replace(one, macs=sum(call.count * call.macs for call in trace.calls))
+            told = self._predicted(counted, trace)
+            near = told.low is None or told.low <= _CLEARLY * seconds
+            if near and self._probe is not None and not trace.foreign:
+                self._probe.time_operators(trace, self._threads, 1.0)
+                told = self._predicted(counted, trace)
+            found.append(told)
+        return found
+
+    def _predicted(self, one: Contender, trace: OperatorTrace) -> Contender:
+        fitted = self._models.get(one.mode, "")
+        if isinstance(fitted, str):
+            return replace(one, why=fitted or f"mode {one.mode} is not predicted")
+        try:
+            found = model.predict(fitted, model.terms(trace, self._timed()))
+        except Unsupported as error:
+            return replace(one, why=str(error))
+        return replace(one, seconds=found.seconds, low=found.low, high=found.high, why="")
+
+    def _timed(self) -> Mapping[str, TimedOperator]:
+        return self._known().timed(self._threads)
