@@ -210,7 +210,7 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
         l2: caches before a sample, of a CUDA device its second level: ``warm`` or ``cold``.
         reference: what is known of it; ``None``: no check, because of ``no_reference``.
         reference_path: file of the outputs to compare with.
-        compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
+        compile_cache: folder of the compiler's cache; ``None``: where it is.
         nvtx, energy: make NVTX ranges of phases and slices; measure the energy of calls too.
     """
 
@@ -254,8 +254,7 @@ class TraceStep(SpecRequest[ProfilerTrace], task="trace"):
     """Profile ``steps`` by torch's profiler after warming up, into files of ``trace_folder``.
 
     Attributes:
-        stacks: record call stacks too.
-        nvtx: make NVTX ranges of phases and modules.
+        stacks, nvtx: record call stacks too; make NVTX ranges of phases and modules.
         snapshot: file for torch's snapshot of the device's memory; ``None`` for none.
     """
 
@@ -359,10 +358,11 @@ class TraceOperators(SpecRequest[OperatorTrace], task="trace_operators"):
 
 @dataclass(frozen=True, kw_only=True)
 class TraceEach(Request[tuple[TracedNetwork, ...]], task="trace_each"):
-    """``TraceOperators`` of several specs in one process; one that fails costs its own only."""
+    """``TraceOperators`` of several specs in one process, each up to ``most_macs``."""
 
     specs: tuple[str, ...]
     seed: int = 0
+    most_macs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,19 @@ def read(folder: Path) -> KeptChoice | None:
         raise StoreError(f"{path}: {error.strerror}") from error
 
 
+def look(folder: Path) -> tuple[KeptChoice | None, tuple[str, ...]]:
+    """The same for a report of the run, which shows the rest where that cannot be read.
+
+    Returns:
+        What is kept, and lines for people about what could not be read.
+    """
+    try:
+        found = read(folder)
+    except StoreError as error:
+        return None, (str(error),)
+    return found, () if found is None else found.problems
+
+
 def _parsed(path: Path, lines: Iterable[bytes]) -> KeptChoice:
     head: KeptChoice | None = None
     found: dict[str, Contender] = {}

@@ -66,7 +66,7 @@ def _picked(found: Chosen) -> list[tuple[Contender, str]]:
     for one, word in picks:
         if one is not None:
             words.setdefault(one.spec, []).append(word)
-    return [(known[spec], ", ".join(some)) for spec, some in words.items()]
+    return [(known[spec], some[0]) for spec, some in words.items()]
 
 
 def _near(found: Chosen) -> list[Contender]:

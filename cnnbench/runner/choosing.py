@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from cnnbench.runner.session import Watcher
     from cnnbench.store import Writer
 
-# Networks that a worker traces, and those that are measured together.
-_TRACED, _MEASURED = 8, 3
+# Networks that a worker traces, at first and later, and those that are measured together.
+_FIRST_TRACED, _TRACED, _MEASURED = 8, 24, 3
 # Share of the time from which on nothing is predicted while there is something to measure.
 _PREDICTING = 0.6
 # A network so much more accurate than the best so far is measured before others are predicted: if
@@ -113,7 +113,8 @@ class Chooser:
         return late or self.passed + each * count <= self._seconds
 
     def _predict(self, foreteller: Foreteller, state: ChoiceState) -> None:
-        some = state.unseen[:_TRACED]
+        each = _FIRST_TRACED if state.best is None else _TRACED
+        some = state.unseen[: each * foreteller.side_by_side]
         best = "" if state.best is None else f"; best so far: {state.best.network}"
         self._say(f"predicting {len(some)} of {len(state.unseen)} networks that are left{best}")
         found = foreteller.told(some, self.limits.seconds)
@@ -266,7 +267,7 @@ def by_table(
             if not state.unseen:
                 break
             say(f"predicting {units.number(len(state.unseen), 'network')}")
-            found = foreteller.told(state.unseen[:_TRACED], limits.seconds)
+            found = foreteller.told(state.unseen[: _TRACED * tracer.side_by_side], limits.seconds)
             contenders |= {one.spec: one for one in found}
     return Chosen(
         limits, tuple(contenders.values()), proofs, state, known.environment, False, str(path),

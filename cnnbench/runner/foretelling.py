@@ -6,16 +6,17 @@ Networks are traced several in a process; an operator is timed once, however man
 from __future__ import annotations
 
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnbench import catalogue
+from cnnbench import catalogue, machine
 from cnnbench.errors import Unsupported, WorkerError
 from cnnbench.prediction import model
 from cnnbench.prediction.contenders import UNBUILT
 from cnnbench.prediction.operators import TracedNetwork
 from cnnbench.requests import TraceEach
-from cnnbench.runner.inquiry import ask
+from cnnbench.runner.inquiry import ask, tell
 from cnnbench.runner.predicting import MODES, NETWORKS, fitting
 from cnnbench.spec import Spec
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from cnnbench.prediction.operators import OperatorTrace
     from cnnbench.prediction.table import OperatorTable, TimedOperator
     from cnnbench.runner.campaign import Job
-    from cnnbench.runner.executor import AnyPool
+    from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.runner.predicting import OperatorProbe
 
 # Shares of the time after which no further network is measured to fit a model on: where there are
@@ -36,26 +37,70 @@ _FITTED, _FEWEST_FITTED = 0.2, 0.6
 # A prediction whose operators were guessed says that a network is too slow where its low end is
 # beyond the limit by that factor; nearer ones have their operators timed.
 _CLEARLY = 1.5
+# More processes that trace would not pay for their imports.
+_MOST_TRACERS = 4
 
 
 class Tracer:
-    """Traces networks, several in a process."""
+    """Traces networks: several in a process, and in as many processes as there are cores.
+
+    Nothing is timed meanwhile.
+    """
 
     def __init__(self, pool: AnyPool, seed: int, timeout: float) -> None:
         self._pool, self._seed, self._timeout = pool, seed, timeout
+        self.side_by_side = max(1, min(machine.default_threads(), _MOST_TRACERS))
 
-    def __call__(self, specs: Sequence[str]) -> list[TracedNetwork]:
-        """What came of each; one that a worker dies of costs its own trace only."""
-        if not specs:
-            return []
+    def __call__(self, specs: Sequence[str], most_macs: int | None = None) -> list[TracedNetwork]:
+        """What came of each; one that a worker dies of costs its own trace only.
+
+        Args:
+            specs: their ids.
+            most_macs: networks of more need not be traced to their end.
+        """
+        parts = [
+            part for at in range(self.side_by_side) if (part := specs[at :: self.side_by_side])
+        ]
+        # Started one after the other: a starter forks one worker at a time.
+        workers = [self._pool.start() for _ in parts]
         try:
-            request = TraceEach(specs=tuple(specs), seed=self._seed)
+            with ThreadPoolExecutor(max(1, len(parts))) as threads:
+                asked = [
+                    threads.submit(self._told, worker, part, most_macs)
+                    for worker, part in zip(workers, parts, strict=True)
+                ]
+                answers = [one.result() for one in asked]
+        finally:
+            for worker in workers:
+                worker.close()
+        found: dict[str, TracedNetwork] = {}
+        for part, answer in zip(parts, answers, strict=True):
+            found |= zip(part, answer or self._by_halves(part, most_macs), strict=True)
+        return [found[name] for name in specs]
+
+    def _request(self, specs: Sequence[str], most_macs: int | None) -> TraceEach:
+        return TraceEach(specs=tuple(specs), seed=self._seed, most_macs=most_macs)
+
+    def _told(
+        self, worker: AnyWorker, specs: Sequence[str], most_macs: int | None
+    ) -> Sequence[TracedNetwork]:
+        """What a worker answers; nothing if it does not."""
+        try:
+            return tell(worker, self._request(specs, most_macs), self._timeout * len(specs))
+        except WorkerError:
+            return ()
+
+    def _by_halves(self, specs: Sequence[str], most_macs: int | None) -> list[TracedNetwork]:
+        """Those among which one is that workers die of: that one alone has no trace."""
+        try:
+            request = self._request(specs, most_macs)
             return [*ask(self._pool, request, self._timeout * len(specs))]
         except WorkerError as error:
             if len(specs) == 1:
                 return [TracedNetwork(None, f"{error.phase}: {error}")]
         half = len(specs) // 2
-        return [*self(specs[:half]), *self(specs[half:])]
+        halves = specs[:half], specs[half:]
+        return [one for part in halves for one in self._by_halves(part, most_macs)]
 
 
 class Rates:
@@ -87,8 +132,16 @@ class Rates:
         """
         return [self._told(one, rough.get(one.spec, 0)) for one in some]
 
+    def least(self, macs: int) -> float:
+        """Seconds that so much work takes at least."""
+        return macs / self._most if self._most else 0.0
+
+    def within(self, seconds: float) -> int | None:
+        """Multiply-accumulates that are possible in a time; ``None`` if that is not known."""
+        return int(self._most * seconds) if self._most else None
+
     def _told(self, one: Contender, macs: int) -> Contender:
-        floor = one.macs / self._most if one.macs and self._most else 0.0
+        floor = self.least(one.macs or 0)
         rough = macs / self._macs if macs and self._macs else 0.0
         if not one.macs and one.params and self._params:
             rough = one.params / self._params
@@ -114,6 +167,11 @@ class Foreteller:
     ) -> None:  # fmt: skip
         self._traced, self._known, self._threads, self._probe = traced, known, threads, probe
         self._models: dict[str, Model | str] = {}
+
+    @property
+    def side_by_side(self) -> int:
+        """Processes that trace at the same time."""
+        return self._traced.side_by_side
 
     def fit(self, job: Job) -> None:
         """Fit a model per mode, on networks that are measured for it where there is a probe."""
@@ -145,14 +203,18 @@ class Foreteller:
             seconds: the limit; what is clearly beyond it has none of its operators timed.
         """
         found = []
-        answers = self._traced([one.spec for one in some])
+        rates = Rates(self._known(), self._threads)
+        answers = self._traced([one.spec for one in some], rates.within(seconds))
         for one, answer in zip(some, answers, strict=True):
             if answer.trace is None:
                 out = "" if answer.built else UNBUILT
                 found.append(replace(one, why=answer.why or "not traced", out=out))
                 continue
             trace = answer.trace
-            counted = replace(one, macs=sum(call.count * call.macs for call in trace.calls))
+            if not trace.whole:
+                found.append(replace(one, floor=max(one.floor, rates.least(trace.macs))))
+                continue
+            counted = replace(one, macs=trace.macs)
             told = self._predicted(counted, trace)
             near = told.low is None or told.low <= _CLEARLY * seconds
             if near and self._probe is not None and not trace.foreign:

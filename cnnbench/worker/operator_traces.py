@@ -39,7 +39,8 @@ def trace_each(request: TraceEach, talk: Talk) -> None:
         phases: list[str] = []
         with analysis.without_collector():
             try:
-                trace = _traced(Spec.parse(name), request.seed, phases.append)
+                spec = Spec.parse(name)
+                trace = _traced(spec, request.seed, phases.append, request.most_macs)
             except Exception as error:  # noqa: BLE001 - a network is anybody's code
                 why = f"{type(error).__name__}: {error}".partition("\n")[0]
                 found.append(TracedNetwork(None, why[:_LONGEST], phases != [_BUILD]))
@@ -48,7 +49,9 @@ def trace_each(request: TraceEach, talk: Talk) -> None:
     talk.answer(tuple(found))
 
 
-def _traced(spec: Spec, seed: int, enter: Callable[[str], None]) -> OperatorTrace:
+def _traced(
+    spec: Spec, seed: int, enter: Callable[[str], None], most_macs: int | None = None
+) -> OperatorTrace:
     found: list[Architecture] = []
 
     def make() -> nn.Module:
@@ -61,4 +64,4 @@ def _traced(spec: Spec, seed: int, enter: Callable[[str], None]) -> OperatorTrac
     given = inputs.made(found[0], spec.workload, seed, dtype=inputs.dtype_for(module))
     module, given = modes.converted(spec.mode, module, given)
     enter("trace operators")
-    return analysis.calls(module, given.args, given.kwargs)
+    return analysis.calls(module, given.args, given.kwargs, most_macs)
