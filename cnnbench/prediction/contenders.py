@@ -255,10 +255,12 @@ def decide(
 def _fate(one: Contender, proof: Proof | None, limits: ChoiceLimits, wider: float) -> str:
     """What is to be said of a contender by itself."""
     if proof is not None:
-        if proof.seconds is None or (limits.memory is not None and proof.memory is None):
+        if proof.seconds is None:
             return FAILED
         if proof.seconds > limits.seconds:
             return TOO_SLOW
+        if limits.memory is not None and proof.memory is None:
+            return FAILED
         beyond = limits.memory is not None and (proof.memory or 0) > limits.memory
         return TOO_LARGE if beyond else FITS
     if one.out:

@@ -206,10 +206,11 @@ def resume(
     job = Job(specs, {}, macs, plan, environment, who)
     begun = {*stored.missing, *stored.unfinished} & known.contenders.keys()
     with store.Writer(path) as writer:
-        contenders = [*known.contenders.values()]
-        chooser = Chooser(job, contenders, known.limits, writer, seconds, watcher, say)
         whole = [one for one in stored.records if not one.unfinished]
-        chooser.proofs |= proving.proofs(one for one in whole if one.id in known.contenders)
+        proofs = proving.proofs(one for one in whole if one.id in known.contenders)
+        contenders = [_asked_again(one, proofs) for one in known.contenders.values()]
+        chooser = Chooser(job, contenders, known.limits, writer, seconds, watcher, say)
+        chooser.proofs |= proofs
         if begun:
             unfinished = {one.id: one for one in stored.records if one.unfinished}
             chooser.measure([spec for spec in specs if spec.id in begun], unfinished)
@@ -217,6 +218,12 @@ def resume(
         writer.settle()
     problems = (*known.problems, *found.problems)
     return replace(found, unknown=known.unknown, elsewhere=known.elsewhere, problems=problems)
+
+
+def _asked_again(one: Contender, proofs: Mapping[str, Proof]) -> Contender:
+    """What was not predicted for want of time may be now."""
+    again = one.why and not one.out and one.mode in MODES and one.spec not in proofs
+    return replace(one, why="") if again else one
 
 
 def _finished(chooser: Chooser, tables: Path, seconds: float, say: Callable[[str], None]) -> Chosen:

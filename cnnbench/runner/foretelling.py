@@ -166,7 +166,8 @@ class Foreteller:
         probe: OperatorProbe | None = None,
     ) -> None:  # fmt: skip
         self._traced, self._known, self._threads, self._probe = traced, known, threads, probe
-        self._models: dict[str, Model | str] = {}
+        self._models: dict[str, Model] = {}
+        self._unfitted: dict[str, str] = {}
 
     @property
     def side_by_side(self) -> int:
@@ -184,16 +185,16 @@ class Foreteller:
             try:
                 self._models[mode] = model.fit(self._known().measured(mode, self._threads))
             except Unsupported as error:
-                self._models[mode] = str(error)
+                self._unfitted[mode] = str(error)
 
     def _measure(self, probe: OperatorProbe, like: Spec) -> None:
-        specs = [fitting(name, like) for name in NETWORKS]
-        missing = [spec.id for spec in specs if spec.id not in probe.known.networks]
-        found = zip(missing, self._traced(missing), strict=True)
-        probe.traced |= {name: one.trace for name, one in found if one.trace is not None}
-        few = model.FEWEST_FAMILIES
-        probe.measure_networks(specs[:few], _FEWEST_FITTED)
-        probe.measure_networks(specs[few:], _FITTED)
+        specs, few = [fitting(name, like) for name in NETWORKS], model.FEWEST_FAMILIES
+        for some, share in ((specs[:few], _FEWEST_FITTED), (specs[few:], _FITTED)):
+            missing = [spec.id for spec in some if spec.id not in probe.known.networks]
+            if missing and not probe.is_over(share):
+                found = zip(missing, self._traced(missing), strict=True)
+                probe.traced |= {name: one.trace for name, one in found if one.trace is not None}
+                probe.measure_networks(some, share)
 
     def told(self, some: Sequence[Contender], seconds: float) -> list[Contender]:
         """Contenders with their predictions, or with why there is none.
@@ -202,33 +203,38 @@ class Foreteller:
             some: to be predicted.
             seconds: the limit; what is clearly beyond it has none of its operators timed.
         """
-        found = []
+        found = [
+            replace(one, why=self._unfitted.get(one.mode) or f"mode {one.mode} is not predicted")
+            for one in some
+            if one.mode not in self._models
+        ]
+        ready = [one for one in some if one.mode in self._models]
         rates = Rates(self._known(), self._threads)
-        answers = self._traced([one.spec for one in some], rates.within(seconds))
-        for one, answer in zip(some, answers, strict=True):
-            if answer.trace is None:
+        answers = self._traced([one.spec for one in ready], rates.within(seconds))
+        for one, answer in zip(ready, answers, strict=True):
+            trace = answer.trace
+            if trace is None:
                 out = "" if answer.built else UNBUILT
                 found.append(replace(one, why=answer.why or "not traced", out=out))
-                continue
-            trace = answer.trace
-            if not trace.whole:
+            elif not trace.whole:
                 found.append(replace(one, floor=max(one.floor, rates.least(trace.macs))))
-                continue
-            counted = replace(one, macs=trace.macs)
-            told = self._predicted(counted, trace)
-            near = told.low is None or told.low <= _CLEARLY * seconds
-            if near and self._probe is not None and not trace.foreign:
-                self._probe.time_operators(trace, self._threads, 1.0)
-                told = self._predicted(counted, trace)
-            found.append(told)
+            else:
+                found.append(self._predicted(replace(one, macs=trace.macs), trace, seconds))
         return found
 
-    def _predicted(self, one: Contender, trace: OperatorTrace) -> Contender:
-        fitted = self._models.get(one.mode, "")
-        if isinstance(fitted, str):
-            return replace(one, why=fitted or f"mode {one.mode} is not predicted")
+    def _predicted(self, one: Contender, trace: OperatorTrace, seconds: float) -> Contender:
+        """By operators that are guessed; where that is near the limit, they are timed before."""
+        told = self._by_table(one, trace)
+        near = told.low is None or told.low <= _CLEARLY * seconds
+        if not near or self._probe is None or trace.foreign:
+            return told
+        self._probe.time_operators(trace, self._threads, 1.0)
+        return self._by_table(one, trace)
+
+    def _by_table(self, one: Contender, trace: OperatorTrace) -> Contender:
         try:
-            found = model.predict(fitted, model.terms(trace, self._timed()))
+            terms = model.terms(trace, self._timed())
+            found = model.predict(self._models[one.mode], terms)
         except Unsupported as error:
             return replace(one, why=str(error))
         return replace(one, seconds=found.seconds, low=found.low, high=found.high, why="")

@@ -196,7 +196,8 @@ class OperatorProbe:
         """Seconds since the probe began."""
         return time.monotonic() - self._begun
 
-    def _is_over(self, share: float) -> bool:
+    def is_over(self, share: float) -> bool:
+        """Whether a share of its time has passed."""
         return self.passed >= share * self._seconds
 
     def measure_networks(self, specs: Sequence[Spec], share: float) -> None:
@@ -207,7 +208,7 @@ class OperatorProbe:
             share: of the time, after which no other one begins.
         """
         for spec in specs:
-            if spec.id in self.known.networks or self._is_over(share):
+            if spec.id in self.known.networks or self.is_over(share):
                 continue
             try:
                 self._measure(spec)
@@ -265,7 +266,7 @@ class OperatorProbe:
         parts = [missing[start : start + _MOST] for start in range(0, len(missing), _MOST)]
         parts.sort(key=lambda part: -sum(one.count * one.macs for one in part))
         for part in parts:
-            if self._is_over(share):
+            if self.is_over(share):
                 return
             self._say(f"{len(part)} operators")
             self._time(part, others, threads)
