@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import accuracies, axes, store
+from cnnbench import accuracies, axes, store, trust
 from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import completion, measuring, options, output
 from cnnbench.cli.parameters import Quantity, Seconds, Words
@@ -41,7 +41,7 @@ _FIXED = (
     *(axes.settings().keys() - {INPUTS, INPUT_FACTORY}),
 )
 _BESIDE_RESUME = ("resume", "allowed", "budget", "folder", "kind", "output", "as_json", "quiet",
-                  "wide", "debug")  # fmt: skip
+                  "allocator", "wide", "debug")  # fmt: skip
 # Without a table of accuracies nothing is known of timm's.
 _FROM, _FROM_TOO = ("torchvision:*",), ("timm:*",)
 _ROUNDS = 3
@@ -120,27 +120,26 @@ def command(
         options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
         with _interruptible(resume, progress):
             found = choosing.resume(resume, folder, budget, progress, progress.say, allowed)
-    else:
-        if seconds is None:
-            raise UsageError("no limit of time; give one, such as --under 20ms")
-        if allowed:
-            raise UsageError("--allow goes with --resume DIR")
-        grid = replace(grid, models=patterns or (*_FROM, *(_FROM_TOO if accuracy else ())))
-        limits = ChoiceLimits(seconds, memory)
-        rated = accuracies.read(accuracy) if accuracy else ()
-        known = None if given is None else tables_of.read(given)
-        all_of = field.gather(grid, rated, plan, executor(who), memory)
-        if known is not None and given is not None:
-            if out is not None:
-                raise UsageError("--table measures nothing that could be kept; drop --out")
-            found = choosing.by_table(all_of, limits, known, given, progress.say)
-        else:
-            out = out or Path("results") / store.new_run_name()
-            measuring.before(all_of.job.specs, all_of.job.executor, None, quiet=quiet)
-            with _interruptible(out, progress):
-                found = choosing.start(
-                    all_of, limits, out, folder, budget, progress, progress.say
-                )  # fmt: skip
+        _show(found, view)
+        return
+    if seconds is None:
+        raise UsageError("no limit of time; give one, such as --under 20ms")
+    if allowed:
+        raise UsageError(f"{trust.OPTION} goes with --resume DIR")
+    if given is not None and out is not None:
+        raise UsageError("--table measures nothing that could be kept; drop --out")
+    grid = replace(grid, models=patterns or (*_FROM, *(_FROM_TOO if accuracy else ())))
+    limits = ChoiceLimits(seconds, memory)
+    rated = accuracies.read(accuracy) if accuracy else ()
+    known = None if given is None else tables_of.read(given)
+    all_of = field.gather(grid, rated, plan, executor(who), memory)
+    if known is not None and given is not None:
+        _show(choosing.by_table(all_of, limits, known, given, progress.say), view)
+        return
+    out = out or Path("results") / store.new_run_name()
+    measuring.before(all_of.job.specs, all_of.job.executor, None, quiet=quiet)
+    with _interruptible(out, progress):
+        found = choosing.start(all_of, limits, out, folder, budget, progress, progress.say)
     _show(found, view)
 
 

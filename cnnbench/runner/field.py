@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.accuracies import GivenAccuracy
+    from cnnbench.catalogue import CatalogueEntry
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool, Executor
     from cnnbench.spec import Mode, Spec
@@ -169,13 +170,18 @@ def _rated(
         for name in suite.select([pattern]):
             row, entry = own.get(name), catalogue.known(name)
             if entry is not None and entry.top1 is not None and entry.task == _CLASSIFICATION:
-                facts = Facts(entry.input, entry.macs, entry.min_size)
-                found.append(Rated(name, entry.top1, entry.params, facts))
+                found.append(Rated(name, entry.top1, entry.params, _facts_of(entry)))
             elif row is not None:
-                found.append(_of_row(name, row))
+                rated = _of_row(name, row)
+                known = None if entry is None else _facts_of(entry)
+                found.append(replace(rated, facts=rated.facts or known))
             else:
                 unknown.append(name)
     return list(dict.fromkeys(found)), tuple(dict.fromkeys(unknown))
+
+
+def _facts_of(entry: CatalogueEntry) -> Facts:
+    return Facts(entry.input, entry.macs, entry.min_size)
 
 
 def _of_row(name: str, row: GivenAccuracy) -> Rated:
