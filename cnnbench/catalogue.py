@@ -25,6 +25,8 @@ ENTRY_POINTS = "cnnbench.architectures"
 
 # What names of timm's models begin with; its models are a worker's business too.
 TIMM = "timm:"
+# What patterns begin with that select among torchvision's networks, whose names are without it.
+TORCHVISION = "torchvision:"
 
 # What names of networks begin with that differ in nothing but their activation function, and the
 # functions; what each of them is stands in architectures/activations.py.
@@ -201,12 +203,22 @@ def _activations(word: str) -> list[str]:
     return found
 
 
+def _of_torchvision(word: str) -> list[str]:
+    names = [row.name for row in entries() if row.source.split()[0] == "torchvision"]
+    found = [name for name in names if fnmatch.fnmatchcase(name, word)]
+    if not found:
+        raise UnknownName("torchvision model", word, names)
+    return found
+
+
 def _match(pattern: str) -> list[str]:
     kind, colon, word = pattern.partition(":")
     if colon and kind in {"tag", "family"}:
         return _having(kind, word)
     if pattern.startswith(ACTIVATION):
         return _activations(word)
+    if pattern.startswith(TORCHVISION):
+        return _of_torchvision(word)
     if colon:
         return [pattern]
     if pattern == "all":
@@ -223,9 +235,10 @@ def select(patterns: Iterable[str]) -> tuple[str, ...]:
     """The names that the patterns select, in their order, each once.
 
     A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all``,
-    ``quick`` or ``activation:*``. Other names with a colon (``timm:resnet50d``,
-    ``package.module:factory``) and names of entry points are no part of the catalogue and pass
-    through as they are, timm's globs too: what those select is known where timm is.
+    ``quick``, ``torchvision:resnet*`` or ``activation:*``. Other names with a colon
+    (``timm:resnet50d``, ``package.module:factory``) and names of entry points are no part of the
+    catalogue and pass through as they are, timm's globs too: what those select is known where timm
+    is.
 
     Raises:
         UnknownName: a pattern selects nothing; the message suggests the closest names.

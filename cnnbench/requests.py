@@ -24,7 +24,7 @@ from cnnbench.errors import UnknownName
 from cnnbench.gradients import Gradients
 from cnnbench.messages import Answer, Command, Request
 from cnnbench.plan import Plan, WarmUp
-from cnnbench.prediction.operators import OperatorTime, OperatorTrace
+from cnnbench.prediction.operators import OperatorTime, OperatorTrace, TracedNetwork
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
 from cnnbench.slices import ClockFigures, Ready, Taken
@@ -134,9 +134,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
     """All that static analysis knows of an architecture.
 
     Attributes:
-        batch: samples.
-        phase, optimizer: words of a workload.
-        mode: text of the mode in which it is counted.
+        batch, phase, optimizer, mode: of the spec that is counted, as words.
         real: run on real tensors.
         rows, crosscheck: with rows per layer and operator; with what other counters say.
     """
@@ -164,8 +162,7 @@ class ComputeReference(SpecRequest[facts.Reference], task="reference"):
 
     Attributes:
         reference_path: file that they are left in.
-        float64: also compute in float64.
-        precisions: those whose rounding is to be known.
+        float64, precisions: compute in float64 too; those whose rounding is to be known.
         every_image: also answer for all of the user's pictures, for modes to be compared with.
         calibrate: file that calibrated weights are left in; ``None``: weights as initialised.
     """
@@ -213,9 +210,8 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
         l2: caches before a sample, of a CUDA device its second level: ``warm`` or ``cold``.
         reference: what is known of it; ``None``: no check, because of ``no_reference``.
         reference_path: file of the outputs to compare with.
-        compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
-        nvtx: make NVTX ranges of phases and slices.
-        energy: measure the energy of calls too.
+        compile_cache: folder of the compiler's cache; ``None``: where it is.
+        nvtx, energy: make NVTX ranges of phases and slices; measure the energy of calls too.
     """
 
     round: int
@@ -255,14 +251,10 @@ class Finish(Command[Run], task="finish"):
 
 @dataclass(frozen=True, kw_only=True)
 class TraceStep(SpecRequest[ProfilerTrace], task="trace"):
-    """Profile some steps by torch's profiler.
+    """Profile ``steps`` by torch's profiler after warming up, into files of ``trace_folder``.
 
     Attributes:
-        warm_up: how long, before.
-        trace_folder: where files go.
-        steps: that are recorded.
-        stacks: record call stacks too.
-        nvtx: make NVTX ranges of phases and modules.
+        stacks, nvtx: record call stacks too; make NVTX ranges of phases and modules.
         snapshot: file for torch's snapshot of the device's memory; ``None`` for none.
     """
 
@@ -365,6 +357,15 @@ class TraceOperators(SpecRequest[OperatorTrace], task="trace_operators"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TraceEach(Request[tuple[TracedNetwork, ...]], task="trace_each"):
+    """``TraceOperators`` of several specs in one process, each up to ``most_macs``."""
+
+    specs: tuple[str, ...]
+    seed: int = 0
+    most_macs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TimeOperators(Request[tuple[OperatorTime, ...]], task="time_operators"):
     """Time operators alone, on a CPU; ``calls`` are texts of ``OperatorCall``."""
 
@@ -378,7 +379,7 @@ REQUESTS: tuple[type[Request[Any]], ...] = (
     TakeGradients, ComputeReference, MeasureMemory, PrepareColdStart, TakeValues, MeasureLatency,
     TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings,
     AskRoom, ExtractLayers, DescribeAlgorithm, CheckApplicability, ClockModules, DescribeModules,
-    TraceOperators, TimeOperators, TakeStructure, TakeSlice, Finish, TakeClocks,
+    TraceOperators, TraceEach, TimeOperators, TakeStructure, TakeSlice, Finish, TakeClocks,
 )  # fmt: skip
 
 

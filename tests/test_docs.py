@@ -21,7 +21,7 @@ RUNS = sorted(path.parent for path in (ROOT / "results").glob("*/manifest.json")
 # Commands that measure; in a test they pretend to.
 MEASURING = {
     "run", "ab", "doctor", "cost", "list", "check", "profile", "advise", "selftest", "max-batch",
-    "conv", "gradients", "input", "predict",
+    "conv", "gradients", "input", "predict", "choose",
 }  # fmt: skip
 
 

@@ -59,6 +59,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = folder / "elsewhere" / "environment.json"
     environment.write_text(environment.read_text().replace("A Processor", "Another"))
     (folder / "other.json").write_text("{}")
+    (folder / "own.csv").write_text("model,top1\nlenet,75\n")
+    head = '{"cnnbench_operators": 1, "environment": {"hard": {}}}'
+    (folder / "table.jsonl").write_text(head)
     test_imported.file(folder / "bench.json", 1.0)
     made.repository(folder / "repo", {"nets.py": "tiny = None\n"})
     made.commit(folder / "repo", {"nets.py": "tiny = 1\n"})

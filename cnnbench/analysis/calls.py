@@ -51,8 +51,15 @@ _NAMES: tuple[tuple[type, str], ...] = (
 )
 
 
+class _EnoughError(BaseException):
+    """There is more work than was asked about; not for a module's own ``except Exception``."""
+
+
 def calls(
-    module: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    most_macs: int | None = None,
 ) -> OperatorTrace:
     """The operators of one pass of inference.
 
@@ -60,30 +67,35 @@ def calls(
         module: on meta, in the memory format that is meant; set to evaluation.
         inputs: positional arguments of ``forward``, in that format; their values are not looked at.
         kwargs: its keyword arguments.
+        most_macs: stop once there are more multiply-accumulates, with what was called by then.
 
     Raises:
         Unsupported: what it calls depends on values, or cannot run on meta.
     """
     set_training(module, training=False)
     args, keywords = twins((tuple(inputs), dict(kwargs or {})), real=False)
-    listening = _Listening(tensors_of(module))
+    listening = _Listening(tensors_of(module), most_macs)
+    whole = True
     with without_collector(), torch.inference_mode(mode=False), torch.no_grad():
         try:
             with fused_attention(), composites(set()), listening:
                 module(*args, **keywords)
+        except _EnoughError:
+            whole = False
         except Unsupported:
             raise
         except Exception as error:
             first = str(error).partition("\n")[0]
             raise Unsupported(f"its operators cannot be traced without values: {first}") from error
-    return listening.trace()
+    return listening.trace(whole=whole)
 
 
 class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every call of an operator while active."""
 
-    def __init__(self, held: Iterable[Tensor]) -> None:
+    def __init__(self, held: Iterable[Tensor], most_macs: int | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._most_macs, self._macs = most_macs, 0
         self._held = {_key(tensor) for tensor in held}
         self._found: dict[str, TracedCall] = {}
         self._light = 0
@@ -95,9 +107,10 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # See ``trace.Trace``: nothing compiles here.
         return False
 
-    def trace(self) -> OperatorTrace:
+    def trace(self, *, whole: bool) -> OperatorTrace:
         """What was noted."""
-        return OperatorTrace(tuple(self._found.values()), self._light, tuple(sorted(self._foreign)))
+        found, foreign = tuple(self._found.values()), tuple(sorted(self._foreign))
+        return OperatorTrace(found, self._light, foreign, whole)
 
     def __torch_dispatch__(
         self,
@@ -124,6 +137,9 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._light += 1
         elif call is not None:
             self._note(func, call, args, kwargs, out)
+            self._macs += self._found[call.text].macs
+            if self._most_macs is not None and self._macs > self._most_macs:
+                raise _EnoughError
         return out
 
     def _call(

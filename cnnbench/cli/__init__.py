@@ -53,6 +53,10 @@ COMMANDS = {
         "cnnbench.cli.predict",
         "Predict latencies from operators timed alone, without running networks.",
     ),
+    "choose": (
+        "cnnbench.cli.choose",
+        "Find the most accurate network within a limit of time, by prediction and proof.",
+    ),
     "conv": ("cnnbench.cli.conv", "Compare implementations of convolutions, and substitutes."),
     "input": (
         "cnnbench.cli.input",

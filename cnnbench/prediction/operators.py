@@ -178,11 +178,33 @@ class OperatorTrace:
         calls: the distinct ones that compute something.
         light: calls that compute nothing: views, and those that only take memory.
         foreign: names of operators outside of ``NAMESPACES``, which are not timed.
+        whole: it is all of them; otherwise they were more work than was asked about.
     """
 
     calls: tuple[TracedCall, ...]
     light: int = 0
     foreign: tuple[str, ...] = ()
+    whole: bool = True
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all calls."""
+        return sum(one.count * one.macs for one in self.calls)
+
+
+@dataclass(frozen=True)
+class TracedNetwork:
+    """What came of tracing one of several networks.
+
+    Attributes:
+        trace: its operators; ``None`` if it could not be traced.
+        why: it could not.
+        built: its module was there before that.
+    """
+
+    trace: OperatorTrace | None
+    why: str = ""
+    built: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from cnnbench import axes, catalogue, flaws, metrics, units
 from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS, Awake
+from cnnbench.prediction import kept
+from cnnbench.prediction.kept import KeptChoice
 from cnnbench.record import Record
 from cnnbench.report import usability
 from cnnbench.report.usability import Usability
@@ -40,6 +42,7 @@ class Entry:
             one.
         environment: where it was measured.
         judge: its run, asked once however many rows it has.
+        choice: what its run was to choose among, if it was; read when asked for.
     """
 
     record: Record
@@ -47,6 +50,7 @@ class Entry:
     baseline: Record | None
     environment: Environment
     judge: Callable[[], Usability | None] = field(default=lambda: None, compare=False, repr=False)
+    choice: Callable[[], KeptChoice | None] = field(default=lambda: None, compare=False, repr=False)
 
     @cached_property
     def network(self) -> str:
@@ -172,9 +176,10 @@ def _entries(run: StoredRun) -> list[Entry]:
     table = {record.id: record for record in run.records}
     found: list[Entry] = []
     judge = cache(lambda: usability.judge(found))
+    choice = cache(lambda: kept.look(run.path)[0])
     for record in run.records:
         baseline = table.get(record.spec.baseline.id)
-        found.append(Entry(record, run.manifest.run, baseline, run.environment, judge))
+        found.append(Entry(record, run.manifest.run, baseline, run.environment, judge, choice))
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import shards, units
+from cnnbench.prediction import kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,8 @@ def remarks(runs: Sequence[StoredRun]) -> tuple[str, ...]:
 
 def _of(run: StoredRun) -> list[str]:
     name, total, missing = run.manifest.run, len(run.manifest.specs), len(run.missing)
-    lines = [f"run {name}: {problem}" for problem in run.problems]
+    problems = (*run.problems, *kept.look(run.path)[1])
+    lines = [f"run {name}: {problem}" for problem in problems]
     if not run.records:
         return [*lines, f"run {name} has no records ({units.number(total, 'spec')} planned)"]
     if missing:

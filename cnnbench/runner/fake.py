@@ -318,6 +318,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[Any], Any]] = {
         name: _applies(Spec.parse(name)) for name in request.specs
     },
     requests.TraceOperators: lambda request: fake_counts.operators(_seconds(_spec(request))),
+    requests.TraceEach: lambda request: fake_counts.each_traced(request.specs, _seconds),
     requests.TimeOperators: lambda request: [*map(fake_counts.operator_time, request.calls)],
 }
 

@@ -25,9 +25,13 @@ from cnnbench.prediction.operators import (
     OperatorTrace,
     TensorLayout,
     TracedCall,
+    TracedNetwork,
 )
+from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from cnnbench.requests import ReportCost, TakeGradients
 
 
@@ -114,6 +118,19 @@ def operators(seconds: float) -> OperatorTrace:
             for count, call in enumerate(calls, start=1)
         ),
         light=3,
+    )
+
+
+def each_traced(
+    specs: Sequence[str], seconds: Callable[[Spec], float]
+) -> tuple[TracedNetwork, ...]:
+    """The same of several; a network whose name says so raises."""
+    bad = TracedNetwork(None, "ValueError: made up", built=False)
+    return tuple(
+        bad
+        if spec.workload.architecture == "fake:raises"
+        else TracedNetwork(operators(seconds(spec)))
+        for spec in map(Spec.parse, specs)
     )
 
 

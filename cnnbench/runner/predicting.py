@@ -147,11 +147,11 @@ def _predicted(
 ) -> Predictions:
     first = job.specs[0]
     wanted = [trace for trace in traces.values() if isinstance(trace, OperatorTrace)]
-    fitting = [_fitting(name, first) for name in NETWORKS] if wanted else []
-    probe.measure_networks(fitting, _FITTING)
+    networks = [fitting(name, first) for name in NETWORKS] if wanted else []
+    probe.measure_networks(networks, _FITTING)
     for trace in wanted:
         probe.time_operators(trace, first.threads, 1.0)
-    probe.measure_networks(fitting, 1.0)
+    probe.measure_networks(networks, 1.0)
     rows, fitted = _rows(job, probe.known, traces)
     return Predictions(
         rows, fitted, job.environment, True, str(probe.path), probe.operators,
@@ -159,7 +159,7 @@ def _predicted(
     )  # fmt: skip
 
 
-def _fitting(name: str, like: Spec) -> Spec:
+def fitting(name: str, like: Spec) -> Spec:
     """The spec of a network that a model is fitted on, for specs of a mode and threads."""
     return replace(like, workload=Workload(name, 1, catalogue.entry(name).input))
 
@@ -172,6 +172,7 @@ class OperatorProbe:
         known: what is in it now.
         operators, networks: how many were added.
         problems: lines for people about what could not be timed.
+        traced: by id of a spec, what is known of networks that are about to be measured.
     """
 
     def __init__(
@@ -188,13 +189,15 @@ class OperatorProbe:
         self.known = known
         self.operators = self.networks = 0
         self.problems: list[str] = []
+        self.traced: dict[str, OperatorTrace] = {}
 
     @property
     def passed(self) -> float:
         """Seconds since the probe began."""
         return time.monotonic() - self._begun
 
-    def _is_over(self, share: float) -> bool:
+    def is_over(self, share: float) -> bool:
+        """Whether a share of its time has passed."""
         return self.passed >= share * self._seconds
 
     def measure_networks(self, specs: Sequence[Spec], share: float) -> None:
@@ -205,7 +208,7 @@ class OperatorProbe:
             share: of the time, after which no other one begins.
         """
         for spec in specs:
-            if spec.id in self.known.networks or self._is_over(share):
+            if spec.id in self.known.networks or self.is_over(share):
                 continue
             try:
                 self._measure(spec)
@@ -214,7 +217,9 @@ class OperatorProbe:
 
     def _measure(self, spec: Spec) -> None:
         timeout = self._plan.timeout
-        trace = ask(self._pool, TraceOperators.planned(spec, self._plan), timeout)
+        trace = self.traced.get(spec.id) or ask(
+            self._pool, TraceOperators.planned(spec, self._plan), timeout
+        )
         self.time_operators(trace, spec.threads, 1.0)
         terms = model.terms(trace, self.known.timed(spec.threads))
         if terms.untimed:
@@ -261,7 +266,7 @@ class OperatorProbe:
         parts = [missing[start : start + _MOST] for start in range(0, len(missing), _MOST)]
         parts.sort(key=lambda part: -sum(one.count * one.macs for one in part))
         for part in parts:
-            if self._is_over(share):
+            if self.is_over(share):
                 return
             self._say(f"{len(part)} operators")
             self._time(part, others, threads)

@@ -44,7 +44,7 @@ from cnnbench.worker.layer_times import layer_times
 from cnnbench.worker.module_clocks import clock_modules
 from cnnbench.worker.module_facts import module_facts
 from cnnbench.worker.operator_times import time_operators
-from cnnbench.worker.operator_traces import trace_operators
+from cnnbench.worker.operator_traces import trace_each, trace_operators
 from cnnbench.worker.primitives import primitives
 from cnnbench.worker.profile import layer_costs, trace
 from cnnbench.worker.selftest import instrument
@@ -175,5 +175,6 @@ TASKS: dict[type[Request[Any]], Callable[[Any, Talk], None]] = {
     requests.DescribeAlgorithm: algorithm.algorithm,
     requests.CheckApplicability: applicability.applicability,
     requests.TraceOperators: trace_operators,
+    requests.TraceEach: trace_each,
     requests.TimeOperators: time_operators,
 }

@@ -72,3 +72,16 @@ def test_what_depends_on_values_is_refused() -> None:
 
     with pytest.raises(Unsupported, match="cannot be traced without values"):
         analysis.calls(Looks(), (torch.empty(2, 2),))
+
+
+def test_a_trace_ends_where_it_is_more_work_than_was_asked_about() -> None:
+    module = analysis.build_on_meta(lambda: nn.Sequential(*(nn.Conv2d(4, 4, 1) for _ in range(3))))
+    given = (torch.empty(1, 4, 5, 5),)
+    one = 4 * 4 * 25
+
+    part = analysis.calls(module, given, most_macs=one)
+    whole = analysis.calls(module, given, most_macs=3 * one)
+
+    assert (part.whole, part.macs) == (False, 2 * one)
+    assert whole == analysis.calls(module, given)
+    assert (whole.whole, whole.macs) == (True, 3 * one)

@@ -52,6 +52,17 @@ def test_what_was_timed_is_not_timed_again(cnnbench_cli, table: Path) -> None:
     assert table.read_bytes().startswith(before)
 
 
+def test_what_if_it_had_another_size_or_other_arguments(cnnbench_cli, table: Path) -> None:
+    sized = _rows(cnnbench_cli(*FAKE, "lenet", "--size", "64", "--json"))
+    wide = _rows(cnnbench_cli(*FAKE, "mobilenet_v2", "--model-arg", "width_mult=0.5", "--json"))
+    known = cnnbench_cli(*FAKE, "lenet", "--size", "64", "--batch", "2", "--table", table)
+
+    assert "-b1-3x64x64/" in sized[0]["spec"]
+    assert wide[0]["spec"].startswith("mobilenet_v2(width_mult=0.5)/")
+    assert all(row["prediction"]["seconds"] > 0 for row in (*sized, *wide))
+    assert known.exit_code == 0, known.output
+
+
 def test_another_mode_is_fitted_by_itself(cnnbench_cli, table: Path) -> None:
     found = json.loads(cnnbench_cli(*FAKE, "lenet", "--mode", "channels_last", "--json").stdout)
 

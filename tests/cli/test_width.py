@@ -34,6 +34,8 @@ COMMAND_LINES = [
     f"gradients lenet resnet18 plain56_cifar {FAKE}",
     f"max-batch --models resnet18,lenet --modes eager,compile {FAKE}",
     f"predict resnet18 mobilenet_v3_small {FAKE}",
+    f"choose --under 8ms --threads 1 --modes eager,channels_last --out new {FAKE}",
+    f"choose --under 8ms --threads 1 --from lenet,alexnet,resnet18 --out new {FAKE}",
     f"doctor {FAKE}",
     f"selftest --quick {FAKE}",
     f"run --models lenet,resnet18,mobilenet_v3_small --out new {FAKE}",

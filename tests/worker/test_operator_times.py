@@ -9,7 +9,7 @@ from torch import nn
 
 from cnnbench import analysis
 from cnnbench.prediction.operators import OperatorCall, TensorLayout, TorchName
-from cnnbench.requests import TimeOperators, TraceOperators
+from cnnbench.requests import TimeOperators, TraceEach, TraceOperators
 from cnnbench.runner.inquiry import ask
 from cnnbench.runner.process import Processes
 from cnnbench.worker.operator_times import ParameterMemory, Timer, take_turns
@@ -36,6 +36,28 @@ def test_the_operators_of_a_network_are_traced_and_timed_by_workers(tmp_path: Pa
     assert [one.call for one in found] == [*calls]
     assert all(one.seconds is not None and one.seconds >= 0 for one in found)
     assert max(one.seconds for one in found) > 0
+
+
+def test_several_networks_are_traced_in_one_process_and_one_that_fails_is_told(
+    tmp_path: Path,
+) -> None:
+    other, nobody = (
+        NETWORK.replace("channels_last", "eager"),
+        "x.y:z/inference-b1-3x8x8/eager/cpu-t1",
+    )
+    small = NETWORK.replace("3x32x32", "3x4x4")
+    with Processes().open(tmp_path) as pool:
+        alone = ask(pool, TraceOperators(spec=NETWORK, seed=0), 120)
+        found = ask(pool, TraceEach(specs=(NETWORK, nobody, other, small)), 120)
+        (part,) = ask(pool, TraceEach(specs=(NETWORK,), most_macs=1), 120)
+
+    assert found[0].trace == alone
+    assert (found[1].trace, found[1].built) == (None, False)
+    assert "x.y" in found[1].why
+    assert found[2].trace is not None
+    assert (found[3].trace, found[3].built) == (None, True)
+    assert part.trace is not None
+    assert not part.trace.whole
 
 
 class Joined(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnbench.report.page import context, models, modes, timing
+from cnnbench.report.page import context, models, modes, predicted, timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
     "Accuracy against latency": (
         models.accuracy, "two networks with a published accuracy"),
+    "Predicted and measured": (predicted.choices, "a run of cnnbench choose"),
     "Does a mode pay?": (
         modes.strips, "a workload in two modes, one of them plain eager"),
     "Best mode of each workload": (modes.best, "a workload in two modes, one of them plain eager"),
