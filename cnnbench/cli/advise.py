@@ -93,7 +93,7 @@ def command(
     eager, the advice says whether all are slower, there is no gain worth a mode, or it cannot tell.
     A small budget reduces the rounds first, then the number of modes. At the end, modes that may
     still be more than 5 % faster than the choice are measured again beside it, until that is
-    decided or the time is up; without --budget, in 5 further rounds at most, or as many as --rounds.
+    decided or the time is up; without --budget, in 5 further rounds at most, or --rounds if more.
     """
     if plan.rounds < 2:
         raise UsageError("--rounds: advice needs intervals, which need at least 2 rounds")
