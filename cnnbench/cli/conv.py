@@ -156,8 +156,8 @@ def command(
     if not (suites or texts or model):
         texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device, unit)
         substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)
-    grid = replace(grid, models=() if model is None else (model,))
     chosen, dtypes = _layers(suites, texts, model, unit)
+    grid = replace(grid, models=() if model is None else (model,))
     order = lab.LabOrder(grid, chosen, impl or (lab.ALL,), substitutes or (lab.NONE,),
                          dtype or dtypes or ("fp32",))  # fmt: skip
     plan = _without_usual_budget(ctx, plan, over)
@@ -167,11 +167,10 @@ def command(
     name = store.new_run_name()
     out = out or Path("results") / name
     if over is not None:
-        found = over_hosts.prepare_lab(order, plan, who)
-        runs = _measure_over(found, over, out, model, quiet=quiet)
+        runs = _measure_over(over_hosts.prepare_lab(order, plan, who), over, out, model, quiet)
     else:
-        begun = lab.begun(order, _till_decided(ctx, plan), who)
-        runs = [_measure_here(begun, out, name, model, wait, apply=apply, quiet=quiet)]
+        runs = [_measure_here(lab.begun(order, _till_decided(ctx, plan), who), out, name, model,
+                              wait, apply=apply, quiet=quiet)]  # fmt: skip
     _show(runs, as_json=as_json)
     measuring.refuse_failed(*runs)
 
@@ -217,7 +216,11 @@ def _show_grid(order: LabOrder, plan: Plan, who: str, over: Over | None, *, as_j
 
 
 def _measure_over(
-    found: Lab, over: Over, out: Path, model: str | None, *, quiet: bool
+    found: Lab,
+    over: Over,
+    out: Path,
+    model: str | None,
+    quiet: bool,
 ) -> list[StoredRun]:
     """Measure on many hosts: the layers of a network are kept once, beside all runs."""
     try:
