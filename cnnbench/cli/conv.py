@@ -27,6 +27,7 @@ from cnnbench.runner.cluster import start as over_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from cnnbench.conv.problem import ConvProblem
     from cnnbench.plan import Plan
@@ -155,31 +156,21 @@ def command(
     if not (suites or texts or model):
         texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device, unit)
         substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)
-    chosen, problems = _layers(suites, texts, model, unit)
-    dtypes = tuple(dict.fromkeys(one.dtype for one in problems))
-    order = lab.LabOrder(
-        replace(grid, models=() if model is None else (model,)),
-        chosen,
-        impl or (lab.ALL,),
-        substitutes or (lab.NONE,),
-        dtype or dtypes or ("fp32",),
-    )
+    chosen, dtypes = _layers(suites, texts, model, unit)
+    grid = replace(grid, models=() if model is None else (model,))
+    order = lab.LabOrder(grid, chosen, impl or (lab.ALL,), substitutes or (lab.NONE,),
+                         dtype or dtypes or ("fp32",))  # fmt: skip
+    plan = _without_usual_budget(ctx, plan, over)
     if dry_run:
-        _show_grid(order, _without_usual_budget(ctx, plan, over), who, over, as_json=as_json)
+        _show_grid(order, plan, who, over, as_json=as_json)
         return
     name = store.new_run_name()
     out = out or Path("results") / name
     if over is not None:
-        plan = _without_usual_budget(ctx, plan, over)
-        found = over_hosts.prepare_lab(order, plan, who)
-        runs = _measure_over(found, over, out, model, quiet=quiet)
+        runs = _measure_over(over_hosts.prepare_lab(order, plan, who), over, out, model, quiet)
     else:
-        with lab.begun(order, _till_decided(ctx, plan), who) as found:
-            share = found.job.share
-            measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
-            runs = [_measure(found, out, name, model, quiet=quiet)]
-        if apply:
-            _apply(found, runs[0], quiet=quiet)
+        runs = [_measure_here(lab.begun(order, _till_decided(ctx, plan), who), out, name, model,
+                              wait, apply=apply, quiet=quiet)]  # fmt: skip
     _show(runs, as_json=as_json)
     measuring.refuse_failed(*runs)
 
@@ -225,7 +216,11 @@ def _show_grid(order: LabOrder, plan: Plan, who: str, over: Over | None, *, as_j
 
 
 def _measure_over(
-    found: Lab, over: Over, out: Path, model: str | None, *, quiet: bool
+    found: Lab,
+    over: Over,
+    out: Path,
+    model: str | None,
+    quiet: bool,
 ) -> list[StoredRun]:
     """Measure on many hosts: the layers of a network are kept once, beside all runs."""
     try:
@@ -234,6 +229,20 @@ def _measure_over(
         if found.extraction is not None and model and directory.holds(out):
             shown.keep_layers(out, model, found.extraction)
     return [one for one in runs if one.records]
+
+
+def _measure_here(
+    begun: AbstractContextManager[Lab], out: Path, name: str, model: str | None,
+    wait: float | None, *, apply: bool, quiet: bool,
+) -> StoredRun:  # fmt: skip
+    """Measure on this machine, and the changed model after that."""
+    with begun as found:
+        share = found.job.share
+        measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
+        stored = _measure(found, out, name, model, quiet=quiet)
+    if apply:
+        _apply(found, stored, quiet=quiet)
+    return stored
 
 
 def _measure(found: Lab, out: Path, name: str, model: str | None, *, quiet: bool) -> StoredRun:
@@ -263,8 +272,11 @@ def _apply(found: Lab, stored: StoredRun, *, quiet: bool) -> None:
 
 def _layers(
     suites: tuple[str, ...], texts: tuple[str, ...], model: str | None, unit: str | None
-) -> tuple[tuple[ConvLayer, ...], Sequence[ConvProblem]]:
-    """The layers of a suite or of single options; those of a model are found later."""
+) -> tuple[tuple[ConvLayer, ...], tuple[str, ...]]:
+    """The layers of a suite or of single options, and dtypes that these have.
+
+    Those of a model are found later.
+    """
     if sum(map(bool, (suites, texts, model))) > 1:
         raise UsageError("--suite, --layer and --from-model are mutually exclusive; keep one")
     if model:
@@ -278,7 +290,7 @@ def _layers(
         problems = [_as_unit(_read(text), unit) for text in texts]
         return tuple(
             ConvLayer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
-        ), problems
+        ), tuple(dict.fromkeys(one.dtype for one in problems))
     found = [layer for name in suites for layer in layers.suite(name).layers]
     some = [replace(layer, batches=()) for layer in found]
     if unit is not None:
