@@ -61,7 +61,7 @@ def _throttle(row: StoredSlice) -> str:
 
 
 def _places() -> list[Variable]:
-    """Of which process and turn a slice is."""
+    """The columns that say which process took a slice, and in which turn."""
     return [
         Variable("spec", "text", "", "the spec's id, as in the table of records", "spec", NEVER,
                  lambda row: row.of.record.id),
