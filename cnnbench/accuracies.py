@@ -1,15 +1,19 @@
-"""Accuracies that a user brings, in the form of timm's ``results-imagenet.csv``.
+"""Accuracies of networks outside of the catalogue, in the form of timm's ``results-imagenet.csv``.
 
 A row is a model, the top-1 of its weights in percent and, optionally, the input size that it holds
-for and the parameters in millions. timm's package brings no such table; its repository does. A file
-is data: a row names a network, and builds nothing by that.
+for, the parameters in millions and the multiply-accumulates of a sample in thousand millions.
+timm's package brings no such table; ``timm_accuracies.csv`` has these figures from its repository,
+of October 2025. A file is data: a row names a network, and builds nothing by that.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import math
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench import files
@@ -17,9 +21,11 @@ from cnnbench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
-MODEL, TOP1, SIZE, PARAMS = "model", "top1", "img_size", "param_count"
+MODEL, TOP1, SIZE, PARAMS, MACS = "model", "top1", "img_size", "param_count", "gmacs"
+_TIMM = "timm_accuracies.csv"
+# Published multiply-accumulates are rounded to hundredths of a thousand million.
+_ROUNDED = 0.005
 # What no file of that kind needs.
 _MOST_ROWS, _LONGEST_NAME, _LARGEST = 100_000, 200, 100_000
 
@@ -33,17 +39,26 @@ class GivenAccuracy:
         top1: in percent.
         size: height and width that it holds for; ``None`` if the file does not say.
         params: parameters; ``None`` if the file does not say.
+        macs: multiply-accumulates of a sample, at least; ``None`` if the file does not say.
     """
 
     model: str
     top1: float
     size: int | None = None
     params: int | None = None
+    macs: int | None = None
 
     @property
     def architecture(self) -> str:
         """Its name without the tag of its weights."""
         return self.model.split(".", maxsplit=1)[0]
+
+
+@functools.cache
+def of_timm() -> tuple[GivenAccuracy, ...]:
+    """What timm publishes of its pretrained weights: 1,556 of 900 networks, at one or two sizes."""
+    text = resources.files("cnnbench").joinpath(_TIMM).read_text(encoding="utf8")
+    return _rows(Path(_TIMM), csv.DictReader(text.splitlines(), strict=True))
 
 
 def read(path: Path) -> tuple[GivenAccuracy, ...]:
@@ -70,8 +85,8 @@ def _rows(path: Path, lines: csv.DictReader[str]) -> tuple[GivenAccuracy, ...]:
     for name in (MODEL, TOP1):
         if name not in columns:
             raise UsageError(
-                f"{path}: no column '{name}'; it needs {MODEL} and {TOP1}, and may have {SIZE} and"
-                f" {PARAMS}, as timm's results-imagenet.csv has them"
+                f"{path}: no column '{name}'; it needs {MODEL} and {TOP1}, and may have {SIZE},"
+                f" {PARAMS} and {MACS}, as timm's results-imagenet.csv has them"
             )
     found: list[GivenAccuracy] = []
     for row in lines:
@@ -89,12 +104,13 @@ def _row(place: str, row: Mapping[str, str | None]) -> GivenAccuracy:
         raise UsageError(f"{place}: no name of a model")
     if top1 is None or not 0 < top1 <= 100:
         raise UsageError(f"{place}: {TOP1} is no percentage")
-    size, params = (_optional(place, row, key) for key in (SIZE, PARAMS))
+    size, params, macs = (_optional(place, row, key) for key in (SIZE, PARAMS, MACS))
     if size is not None and (size != int(size) or size > _LARGEST):
         raise UsageError(f"{place}: {SIZE} is no size")
     return GivenAccuracy(
         name, top1, None if size is None else int(size),
         None if params is None else round(params * 1e6),
+        None if macs is None else max(0, round((macs - _ROUNDED) * 1e9)),
     )  # fmt: skip
 
 

@@ -85,3 +85,22 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
     except UsageError:
         return
     assert all(0 < one.top1 <= 100 and one.model for one in found)
+
+
+def test_the_table_of_timms_figures_is_read_and_plausible() -> None:
+    rows = accuracies.of_timm()
+    known = {(row.model, row.size): row for row in rows}
+
+    resnet = known["resnet50.a1_in1k", 288]
+    assert resnet == GivenAccuracy("resnet50.a1_in1k", resnet.top1, 288, 25_560_000, resnet.macs)
+    assert 80 < resnet.top1 < 82
+    assert resnet.macs == pytest.approx(6.8e9, rel=0.02)
+    assert len(rows) == len(known) > 1_500
+    assert len({row.architecture for row in rows}) == 900
+    assert all(row.size and row.params and row.macs is not None for row in rows)
+
+
+def test_published_work_is_a_lower_bound_of_what_was_rounded(tmp_path: Path) -> None:
+    (row,) = _read(tmp_path, "model,top1,gmacs\na,70,0.04\n")
+
+    assert row.macs == 35_000_000

@@ -77,13 +77,15 @@ def gather(
 
     Args:
         grid: its models are patterns.
-        given: accuracies of the user's, which say what models of timm there are.
+        given: accuracies of networks outside of the catalogue, which say what models of timm there
+            are.
         plan: how to measure.
         who: measures.
         memory: peak bytes, at most.
 
     Raises:
-        UsageError: no network has a published accuracy, or something in the grid is wrong.
+        UsageError: no network has a published accuracy, timm is asked about and not installed, or
+            something in the grid is wrong.
     """
     modes = suite.modes(grid.modes, DEVICE)
     _refuse_quantised(modes)
@@ -162,10 +164,11 @@ def _rated(
     unknown: list[str] = []
     for pattern in grid.models:
         if pattern.startswith(TIMM):
+            there = timm.listed(pool, pattern)
             rows = _of_timm(pattern.removeprefix(TIMM), given, grid)
             found += [_of_row(f"{TIMM}{row.model}", row) for row in rows]
             if not rows:
-                unknown += [one.name for one in timm.listed(pool, pattern)]
+                unknown += [one.name for one in there]
             continue
         for name in suite.select([pattern]):
             row, entry = own.get(name), catalogue.known(name)
@@ -185,7 +188,7 @@ def _facts_of(entry: CatalogueEntry) -> Facts:
 
 
 def _of_row(name: str, row: GivenAccuracy) -> Rated:
-    facts = None if row.size is None else Facts((3, row.size, row.size))
+    facts = None if row.size is None else Facts((3, row.size, row.size), row.macs)
     return Rated(name, row.top1, row.params, facts)
 
 
