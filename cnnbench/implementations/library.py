@@ -49,7 +49,7 @@ def run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
 
 
 def tolerance(problem: ConvProblem) -> float:
-    """Of whatever the library chooses."""
+    """What the algorithm that the library chooses may be off."""
     # Where Winograd's algorithm is possible, the library may choose it.
     possible = not problem.transposed and not winograd.refuses(problem)
     return roundoff.winograd(4.0)(problem) if possible else roundoff.gemm(problem)

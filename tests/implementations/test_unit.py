@@ -148,7 +148,7 @@ def test_a_unit_trains_unfolded_in_both_directions() -> None:
 
     assert torch.isfinite(loss)
     assert isinstance(made.module, ConvUnit)
-    # Of the weights, the norm's scales and shifts, and the input.
+    # Gradients for the weights, the norm's scales and shifts, and the input.
     assert norms.numel() == 4
     assert "inference only" in applicability._answer(spec("impl=folded", phase="training")).reason
 

@@ -147,7 +147,7 @@ def test_the_librarys_own_train(mode: str) -> None:
     loss, norms, sums = outputs(spec(mode, phase="training"))
 
     assert torch.isfinite(loss)
-    # Of weights, bias and input: within a network a layer passes its gradient on.
+    # Norms for weights, bias and input: within a network a layer passes its gradient on.
     assert (norms.numel(), sums.shape) == (3, (3, 32))
 
 
