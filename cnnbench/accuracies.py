@@ -134,7 +134,7 @@ def _number(text: str | None) -> float | None:
 
 
 def best_of_each(rows: Iterable[GivenAccuracy]) -> tuple[GivenAccuracy, ...]:
-    """Of rows that differ in their weights alone, the most accurate: the others take as long."""
+    """The most accurate of rows that differ in their weights alone, which all take as long."""
     best: dict[tuple[str, int | None], GivenAccuracy] = {}
     for row in rows:
         known = best.get((row.architecture, row.size))

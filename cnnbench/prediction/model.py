@@ -14,6 +14,7 @@ family of networks when it is fitted on the others.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import operator
@@ -123,6 +124,10 @@ class LatencyPrediction:
     untimed: Mapping[str, float]
 
 
+# Many networks are predicted by one table, and share most of their calls.
+_parsed = functools.lru_cache(maxsize=1 << 15)(OperatorCall.parse)
+
+
 def terms(trace: OperatorTrace, timed: Mapping[str, TimedOperator]) -> Terms:
     """The terms of a network.
 
@@ -139,7 +144,7 @@ def terms(trace: OperatorTrace, timed: Mapping[str, TimedOperator]) -> Terms:
     held = moved = 0
     alike: dict[str, list[tuple[float, float]]] | None = None
     for one in trace.calls:
-        call = OperatorCall.parse(one.call)
+        call = _parsed(one.call)
         held += one.count * call.held_bytes
         moved += one.count * (call.taken_bytes + one.written_bytes)
         if (known := timed.get(one.call)) is not None:
@@ -165,7 +170,7 @@ def _by_name(timed: Iterable[TimedOperator]) -> dict[str, list[tuple[float, floa
     """Work and seconds of operators, by name."""
     found: dict[str, list[tuple[float, float]]] = {}
     for one in timed:
-        call = OperatorCall.parse(one.call)
+        call = _parsed(one.call)
         work = _work(call, one.macs, one.written_bytes)
         found.setdefault(call.operator, []).append((work, one.seconds))
     return found

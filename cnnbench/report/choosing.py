@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("network", "network", detail=-1),
     Column("mode", "mode", detail=0),
+    Column("input", "input", detail=3),
     Column("top1", "top-1 %", "number", -1),
     Column("predicted", "predicted", "seconds", -1),
     Column("low", "from", "seconds", 1),
@@ -83,7 +84,8 @@ def _cells(found: Chosen, one: Contender, word: str) -> tuple[Any, ...]:
     proof = found.proofs.get(one.spec) if found.here else None
     params = None if one.params is None else float(one.params)
     return (
-        units.readable(one.network), one.mode, one.top1, one.seconds, one.low, one.high,
+        units.readable(one.network), one.mode, Spec.parse(one.spec).workload.shape_text, one.top1,
+        one.seconds, one.low, one.high,
         *((None,) * 4 if proof is None else (proof.seconds, proof.low, proof.high, proof.memory)),
         params, word or found.state.fates[one.spec],
     )  # fmt: skip

@@ -45,8 +45,8 @@ def test_the_answer_comes_first_with_what_is_predicted_and_measured(cnnbench_cli
 
 def test_the_choice_is_that_of_measuring_everything(cnnbench_cli) -> None:
     found = _facts(cnnbench_cli(*FAKE, "--under", "6ms", "--out", "out", "--json"))
-    everything = ["run", "torchvision:*", "--executor", "fake", "--device", "cpu", "--threads",
-                  "1", "--rounds", "3", "--out", "all", "-q", "--json"]  # fmt: skip
+    words = "run torchvision:* --executor fake --device cpu --threads 1 --modes eager --rounds 3"
+    everything = [*words.split(), "--out", "all", "-q", "--json"]  # fmt: skip
     assert cnnbench_cli(*everything).exit_code == 0
     report = cnnbench_cli("report", "all", "--under", "6ms", "--format", "answers")
 

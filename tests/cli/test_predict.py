@@ -58,7 +58,7 @@ def test_what_if_it_had_another_size_or_other_arguments(cnnbench_cli, table: Pat
     known = cnnbench_cli(*FAKE, "lenet", "--size", "64", "--batch", "2", "--table", table)
 
     assert "-b1-3x64x64/" in sized[0]["spec"]
-    assert wide[0]["spec"].startswith("mobilenet_v2(width_mult=0.5)/")
+    assert wide[0]["spec"].startswith("mobilenet_v2?width_mult=0.5/")
     assert all(row["prediction"]["seconds"] > 0 for row in (*sized, *wide))
     assert known.exit_code == 0, known.output
 
