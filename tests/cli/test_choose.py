@@ -220,6 +220,6 @@ def test_an_interruption_says_how_to_go_on(cnnbench_cli, monkeypatch: pytest.Mon
 def test_progress_is_on_stderr(cnnbench_cli) -> None:
     result = cnnbench_cli(*FAKE[:-1], "--under", "6ms", *SOME)
 
-    assert "predicting 8 of " in result.stderr
+    assert "predicting " in result.stderr
     assert "/inference-b1-" in result.stderr
     assert "predicting" not in result.stdout
