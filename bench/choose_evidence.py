@@ -1,6 +1,6 @@
 """How long ``cnnbench choose`` takes, and how far its choice is from that of measuring everything.
 
-    python -m bench.choose_evidence results/choose --under 20ms --accuracy results-imagenet.csv
+    python -m bench.choose_evidence results/choose --under 20ms --from 'torchvision:*,timm:*'
 
 First the choice, with the clock and an operator table of its own, so that nothing was timed before.
 Then every network that could have been a better choice is measured as ``cnnbench run`` measures:
