@@ -5,9 +5,9 @@ of the best one where times are as expected (Graham 1969), and where they are no
 done early simply has the next one early.
 
 Where hosts differ, the last groups decide: a slow host that takes a long one then is waited for by
-all others. So what is left for the last visits is dealt in thought to the host that would end it first
-(Gonzalez, Ibarra and Sahni 1977), by the ``pace`` of each host so far, and a host that would have
-nothing of it waits.
+all others. So what is left for the last visits is dealt in thought to the host that would end it
+first (Gonzalez, Ibarra and Sahni 1977), by the ``pace`` of each host so far, and a host that would
+have nothing of it waits.
 """
 
 from __future__ import annotations
