@@ -58,6 +58,11 @@ def line(text: str) -> str:
     return lines(inert(text))
 
 
+def encodable(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON may hold and no encoding has."""
+    return text.encode("utf8", "replace").decode("utf8")
+
+
 def in_json(text: str) -> str:
     """JSON that says the same without what a log or a terminal obeys."""
     return _HASHES.sub(r"\\u0023", text).replace("\x7f", "\\u007f")

@@ -18,7 +18,7 @@ from cnnbench.errors import SchemaError, UnknownName, UsageError
 from cnnbench.record import from_json
 from cnnbench.report import answers
 from cnnbench.report.exporting import EXPORTS, export
-from cnnbench.report.pivot import pivot
+from cnnbench.report.pivot import frame, pivot
 from cnnbench.report.scaling import scaling
 from cnnbench.report.selection import keep
 from cnnbench.report.table import summary
@@ -157,13 +157,13 @@ def test_the_api_takes_it_and_its_place_of_use_notices(dummies) -> None:
 
 def test_tables_have_a_column_or_a_caption(dummies) -> None:
     found = dummies.entries
-    table, frame = summary(found), dummies.frame()
+    table, columns = summary(found), frame(found)
     same = summary([one for one in found if "dummy=b" in one.record.id])
     usual = summary([one for one in found if "dummy=b" not in one.record.id])
 
     place = [column.name for column in table.columns].index("dummy")
     assert {row[place] for row in table.rows} == {"a", "b"}
-    assert list(frame["dummy"]) == ["a"] * 2 + ["b"] * 2 + ["a"] * 2 + ["b"] * 2
+    assert list(columns["dummy"]) == ["a"] * 2 + ["b"] * 2 + ["a"] * 2 + ["b"] * 2
     assert "dummy b" in same.captions[0]
     assert "dummy" not in "".join([*usual.captions, *(column.name for column in usual.columns)])
 
@@ -231,7 +231,7 @@ def test_a_number_axis_stays_a_number(tmp_path, width) -> None:
         made.EAGER.replace("b8", "b1"),
         "lenet/inference-b1-3x32x32-width=2/eager/cpu-t2",
     ]
-    assert list(found.frame()["width"]) == [1, 2]
+    assert list(frame(found.entries)["width"]) == [1, 2]
     assert [WIDTH.of(record.spec) for record in cnnbench.load(tmp_path / "run").records] == [1, 2]
     assert len(keep(found.entries, "width>=2")) == 1
     assert "width 2" in pivot(found.entries, "width").columns[-1].title

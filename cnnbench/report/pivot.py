@@ -9,6 +9,7 @@ import pandas as pd
 
 from cnnbench import axes, metrics
 from cnnbench.errors import UnknownName
+from cnnbench.inert import encodable
 from cnnbench.metrics import Awake
 from cnnbench.report import times
 from cnnbench.report.cells import Marked
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 def frame(found: Sequence[Entry]) -> pd.DataFrame:
     """The tidy table as a data frame."""
     table = tidy(found)
-    data = pd.DataFrame([list(row) for row in table.rows], columns=[c.name for c in table.columns])
+    rows = [[encodable(cell) if isinstance(cell, str) else cell for cell in row]
+            for row in table.rows]  # fmt: skip
+    data = pd.DataFrame(rows, columns=[column.name for column in table.columns])
     # A key must be equal to itself, which what is missing is not.
     return data.assign(**{
         axis.name: ["" if pd.isna(value) else value for value in data[axis.name]]

@@ -18,7 +18,7 @@ from tests import made
 # Where a word of an axis has another sense: what history picks, and a parameter of a layer.
 OTHER = {
     "history --model", "history --mode", "shape head --classes", "ab --budget",
-    "bisect --budget", "advise --budget", "check --budget",
+    "bisect --budget", "advise --budget", "check --budget", "choose --budget",
 }  # fmt: skip
 
 

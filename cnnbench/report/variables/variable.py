@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from cnnbench.inert import encodable
 from cnnbench.report.entry import Entry
 from cnnbench.store import Manifest
 
@@ -100,8 +101,7 @@ class Variable:
 
 def _text(found: Any, _name: str) -> str:
     if isinstance(found, str):
-        # Half of a surrogate pair, which JSON may hold, has no encoding.
-        return found.encode("utf8", "replace").decode("utf8")
+        return encodable(found)
     return as_json(found) if isinstance(found, Mapping | list | tuple) else str(found)
 
 
