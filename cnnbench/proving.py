@@ -20,7 +20,8 @@ def proof(record: Record) -> Proof:
         return Proof(None, why=record.reason or (flaw.name if flaw else flaws.UNMEASURED.name))
     peak = metrics.metric("peak_memory").of(record)
     doubt = flaw.said if flaw is not None and flaw in flaws.OF_TIMES else ""
-    return Proof(time.point, time.low, time.high, None if peak is None else peak.point, doubt=doubt)
+    return Proof(time.point, time.low, time.high, None if peak is None else peak.point, doubt=doubt,
+                 rounds=record.rounds)  # fmt: skip
 
 
 def proofs(records: Iterable[Record]) -> dict[str, Proof]:

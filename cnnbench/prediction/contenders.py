@@ -20,6 +20,9 @@ from cnnbench.spec import Spec
 # Alternatives are at most so many points of top-1 less accurate than the choice.
 WITHIN = 1.0
 
+# Beyond so many rounds, what is still too close to the limit to tell stays so.
+MOST_ROUNDS = 12
+
 # Why something cannot be the answer whatever it takes, known before anything is predicted.
 WEIGHTS, UNBUILT = "weights", "unbuilt"
 # What became of a contender.
@@ -129,6 +132,7 @@ class Proof:
         memory: peak bytes, if they were measured.
         why: it has no usable result.
         doubt: in words, why the time is not to be relied on; empty if it is.
+        rounds: in which it was measured.
     """
 
     seconds: float | None
@@ -137,6 +141,13 @@ class Proof:
     memory: float | None = None
     why: str = ""
     doubt: str = ""
+    rounds: int = 0
+
+    def is_close(self, limit: float) -> bool:
+        """Whether its interval does not say on which side of a limit of time it is."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low <= limit < self.high
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,8 @@ class ChoiceState:
         could: open contenders that may be the choice, in the order in which to measure them;
             ``near``: that may be the fastest or smallest within a point.
         unseen: those to be predicted first, in order.
+        close: measured on one side of the limit, but perhaps on the other: the choice, and what is
+            more accurate; ``again``: those of them that further rounds may tell.
         fates: by spec, a word of ``FATES``.
         widening: factor by which intervals of predictions are too narrow, as measurements show.
     """
@@ -164,17 +177,23 @@ class ChoiceState:
     unseen: tuple[Contender, ...]
     fates: Mapping[str, str]
     widening: float
+    close: tuple[Contender, ...] = ()
+    again: tuple[Contender, ...] = ()
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether nothing is open that could be the choice."""
+        return not self.could and all(_is_below(one, self.best) for one in self.unseen)
 
     @property
     def is_certain(self) -> bool:
-        """Whether nothing that is open could be the choice; of nothing, that nothing fits."""
-        rivals = [one for one in self.unseen if not _is_below(one, self.best)]
-        return not self.could and not rivals
+        """Whether that is so, and every measurement says clearly on which side of the limit."""
+        return self.is_decided and not self.close
 
     @property
     def is_complete(self) -> bool:
-        """Whether the alternatives are certain, too."""
-        return not self.could and not self.near and not self.unseen
+        """Whether the alternatives are certain, too, or as certain as they will become."""
+        return not self.could and not self.near and not self.unseen and not self.again
 
 
 def _is_below(one: Contender, best: Contender | None) -> bool:
@@ -244,12 +263,25 @@ def decide(
             unseen.append(one)
         else:
             (rivals if rival else others).append(one)
+    close = [one for one in found if _is_close(one, best, fates, proofs, limits.seconds)]
+    close.sort(key=lambda one: (proofs[one.spec].rounds, -one.top1))
     return ChoiceState(
         best, fastest, smallest,
         None if fitting else _nearest(found, proofs),
         _ordered(rivals, limits.seconds, wider), _alternatives(others),
-        _to_predict(unseen, limits.seconds, bound), fates, wider,
+        _to_predict(unseen, limits.seconds, bound), fates, wider, tuple(close),
+        tuple(one for one in close if proofs[one.spec].rounds < MOST_ROUNDS),
     )  # fmt: skip
+
+
+def _is_close(
+    one: Contender, best: Contender | None, fates: Mapping[str, str],
+    proofs: Mapping[str, Proof], limit: float,
+) -> bool:  # fmt: skip
+    """Whether the choice depends on which side of the limit it really is."""
+    if fates[one.spec] not in {FITS, TOO_SLOW} or not proofs[one.spec].is_close(limit):
+        return False
+    return one == best or best is None or one.top1 > best.top1
 
 
 def _fate(one: Contender, proof: Proof | None, limits: ChoiceLimits, wider: float) -> str:
@@ -347,7 +379,7 @@ def next_to_measure(state: ChoiceState, most: int) -> tuple[Contender, ...]:
     Those have to be measured whatever comes of it, unless one of them fits that is better still.
     """
     if not state.could:
-        return state.near[:1]
+        return state.again[:1] or state.near[:1]
     first, *others = state.could
     more = [one for one in others if one.top1 > first.top1]
     return (first, *more[: most - 1])

@@ -137,9 +137,11 @@ def _certainty(found: Chosen) -> tuple[str, ...]:
     state = found.state
     if not found.here:
         return ("predicted for the machine of the table; nothing was proven by measuring",)
-    if state.is_complete:
+    if state.is_complete and state.is_certain:
         return ("certain: nothing else can be the answer, by measurement or prediction",)
     again = f"go on with: cnnbench choose --resume {shlex.quote(found.place)}"
+    if state.is_decided and state.close:
+        return (_too_close(found), *((again,) if not state.is_complete else ()))
     if state.is_certain:
         count = units.number(len(state.near) + len(state.unseen), "network")
         return (f"certain; {count} may still be faster or smaller within a point; {again}",)
@@ -149,6 +151,19 @@ def _certainty(found: Chosen) -> tuple[str, ...]:
         rivals = [one for one in rivals if one.top1 >= least]
     count = units.number(len(rivals), "network")
     return (f"not certain yet: {count} may be the answer: {_names(rivals)}; {again}",)
+
+
+def _too_close(found: Chosen) -> str:
+    """Which measurements do not say on which side of the limit they are."""
+    told = []
+    for one in found.state.close[:_NAMED]:
+        proof = found.proofs[one.spec]
+        if proof.low is not None and proof.high is not None:
+            ends = f"{units.seconds(proof.low)} to {units.seconds(proof.high)}"
+            told.append(f"{units.readable(one.network)} (top-1 {one.top1:g} %, {ends})")
+    rest = len(found.state.close) - len(told)
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"too close to the limit to be certain: {', '.join(told)}{more}"
 
 
 def _names(some: Sequence[Contender]) -> str:
@@ -240,6 +255,7 @@ def facts(found: Chosen) -> dict[str, Any]:
         "complete": found.here and state.is_complete,
         "proven": found.here and state.best is not None,
         "open": [one.spec for one in (*state.could, *state.near, *state.unseen)],
+        "close": [one.spec for one in state.close] if found.here else [],
         "counts": {fate: len(found.of_fate(fate)) for fate in FATES},
         "widening": state.widening,
         "unknown": list(found.unknown),

@@ -62,6 +62,7 @@ class Chooser:
         self._seconds, self._watcher, self._say = seconds, watcher, say
         self.contenders = {one.spec: one for one in contenders}
         self.proofs: dict[str, Proof] = {}
+        self.records: dict[str, Record] = {}
         self._proof_seconds: list[float] = []
         self._begun = time.monotonic()
 
@@ -127,15 +128,19 @@ class Chooser:
         ]
         self.update([*found, *(one for one in others if one.spec not in {f.spec for f in found})])
 
-    def measure(self, specs: Sequence[Spec], known: Mapping[str, Record] | None = None) -> None:
-        """Measure specs as any other run does, and keep what comes."""
+    def measure(self, specs: Sequence[Spec]) -> None:
+        """Measure specs as any other run does, in further rounds what has some; keep what comes."""
         self._writer.replan({}, [spec.id for spec in specs])
         job, began, records = replace(self.job, specs=tuple(specs)), self.passed, []
-        with closing(measured_by(job, self._watcher, known or {})) as measured:
+        known = {spec.id: self.records[spec.id] for spec in specs if spec.id in self.records}
+        had = max((one.rounds for one in known.values() if not one.unfinished), default=0)
+        job = replace(job, plan=replace(job.plan, rounds=had + job.plan.rounds))
+        with closing(measured_by(job, self._watcher, known)) as measured:
             for some in measured:
                 told = [replace(one, notes=(*job.notes(one.spec), *one.notes)) for one in some]
                 self._writer.append(told)
                 records += told
+        self.records |= {one.id: one for one in records}
         self.proofs |= proving.proofs(records)
         self._proof_seconds.append((self.passed - began) / max(len(specs), 1))
 
@@ -211,9 +216,9 @@ def resume(
         contenders = [_asked_again(one, proofs) for one in known.contenders.values()]
         chooser = Chooser(job, contenders, known.limits, writer, seconds, watcher, say)
         chooser.proofs |= proofs
+        chooser.records |= {one.id: one for one in stored.records}
         if begun:
-            unfinished = {one.id: one for one in stored.records if one.unfinished}
-            chooser.measure([spec for spec in specs if spec.id in begun], unfinished)
+            chooser.measure([spec for spec in specs if spec.id in begun])
         found = _finished(chooser, tables, seconds, say)
         writer.settle()
     problems = (*known.problems, *found.problems)
