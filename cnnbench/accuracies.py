@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import functools
 import math
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,6 +27,7 @@ MODEL, TOP1, SIZE, PARAMS, MACS = "model", "top1", "img_size", "param_count", "g
 _TIMM = "timm_accuracies.csv"
 # Published multiply-accumulates are rounded to hundredths of a thousand million.
 _ROUNDED = 0.005
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 # What no file of that kind needs.
 _MOST_ROWS, _LONGEST_NAME, _LARGEST = 100_000, 200, 100_000
 
@@ -125,9 +127,12 @@ def _optional(place: str, row: Mapping[str, str | None], key: str) -> float | No
 
 
 def _number(text: str | None) -> float | None:
-    """A finite number, which may have commas between thousands."""
+    """A finite number, which may have commas between thousands; not one for the decimal point."""
+    text = (text or "").strip()
+    if "," in text and not _THOUSANDS.fullmatch(text):
+        return None
     try:
-        value = float((text or "").replace(",", ""))
+        value = float(text.replace(",", ""))
     except ValueError:
         return None
     return value if math.isfinite(value) else None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench import accuracies
+from cnnbench import accuracies, catalogue
 from cnnbench.accuracies import GivenAccuracy
 from cnnbench.errors import StoreError, UsageError
 
@@ -104,3 +104,13 @@ def test_published_work_is_a_lower_bound_of_what_was_rounded(tmp_path: Path) -> 
     (row,) = _read(tmp_path, "model,top1,gmacs\na,70,0.04\n")
 
     assert row.macs == 35_000_000
+
+
+@pytest.mark.parametrize("text", ["4,1", "25,6", "1,0000"])
+def test_a_comma_for_the_decimal_point_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="gmacs is no positive number"):
+        _read(tmp_path, f'model,top1,gmacs\na,70,"{text}"\n')
+
+
+def test_no_name_of_timms_is_one_of_the_catalogue() -> None:
+    assert not [row.model for row in accuracies.of_timm() if catalogue.known(row.model)]

@@ -113,7 +113,7 @@ def command(
     Networks with a published top-1 are predicted from operators timed alone; those that may be the
     answer are measured, as cnnbench run does, until the answer is certain or the time is over. What
     is named besides: the fastest and the smallest within a point of top-1. Exit code 3 if nothing
-    fits, or nothing is proven yet.
+    fits, or nothing is proven yet; with --table, if nothing is predicted to fit.
     """
     progress = ChoiceProgress(total=0, quiet=quiet)
     if resume is not None:

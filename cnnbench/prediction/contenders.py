@@ -157,7 +157,7 @@ class ChoiceState:
     Attributes:
         best: the most accurate that was measured within the limits; ``None`` if nothing was.
         fastest, smallest: of those within a point of it.
-        nearest: where nothing fits, what misses the limit of time by least, of what was measured or
+        nearest: where nothing fits, what misses the limits by least, of what was measured or
             else predicted.
         could: open contenders that may be the choice, in the order in which to measure them;
             ``near``: that may be the fastest or smallest within a point.
@@ -267,7 +267,7 @@ def decide(
     close.sort(key=lambda one: (proofs[one.spec].rounds, -one.top1))
     return ChoiceState(
         best, fastest, smallest,
-        None if fitting else _nearest(found, proofs),
+        None if fitting else _nearest(found, proofs, limits),
         _ordered(rivals, limits.seconds, wider), _alternatives(others),
         _to_predict(unseen, limits.seconds, bound), fates, wider, tuple(close),
         tuple(one for one in close if proofs[one.spec].rounds < MOST_ROUNDS),
@@ -365,11 +365,21 @@ def _to_predict(found: Sequence[Contender], limit: float, bound: _Bound) -> tupl
     return tuple(sorted(found, key=key))
 
 
-def _nearest(found: Sequence[Contender], proofs: Mapping[str, Proof]) -> Contender | None:
-    """What misses the limit of time by least, of what was measured or else of what is predicted."""
-    timed = [(proofs[one.spec].seconds, one) for one in found if one.spec in proofs]
-    known = [(seconds, one) for seconds, one in timed if seconds is not None]
-    known = known or [(one.seconds, one) for one in found if one.seconds is not None]
+def _nearest(
+    found: Sequence[Contender], proofs: Mapping[str, Proof], limits: ChoiceLimits
+) -> Contender | None:
+    """What misses the limits by least, of what was measured or else of what is predicted."""
+
+    def beyond(seconds: float, memory: float | None) -> float:
+        share = 0.0 if limits.memory is None else (memory or 0.0) / limits.memory
+        return max(seconds / limits.seconds, share)
+
+    known = [
+        (beyond(proof.seconds, proof.memory), one)
+        for one in found
+        if (proof := proofs.get(one.spec)) is not None and proof.seconds is not None
+    ]
+    known = known or [(beyond(one.seconds, None), one) for one in found if one.seconds is not None]
     return min(known, key=lambda pair: pair[0], default=(0.0, None))[1]
 
 

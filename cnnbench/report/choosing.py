@@ -99,7 +99,7 @@ def answer(found: Chosen) -> tuple[str, ...]:
     """The choice, its alternatives, and how certain it is, in sentences."""
     state = found.state
     limit = f"under {units.seconds(found.limits.seconds)}"
-    if found.limits.memory is not None:
+    if found.limits.memory is not None and found.here:
         limit += f", in {units.size(found.limits.memory)}"
     if state.best is None:
         return (f"nothing {_proven(found)} {limit}{_nearest(found)}", *_certainty(found))
@@ -136,9 +136,10 @@ def _one(found: Chosen, one: Contender) -> str:
 def _certainty(found: Chosen) -> tuple[str, ...]:
     state = found.state
     if not found.here:
-        return ("predicted for the machine of the table; nothing was proven by measuring",)
+        held = "" if found.limits.memory is None else "; --memory was held against weights alone"
+        return (f"predicted for the machine of the table; nothing was proven by measuring{held}",)
     if state.is_complete and state.is_certain:
-        return ("certain: nothing else can be the answer, by measurement or prediction",)
+        return (_but_for_failures(found),)
     again = f"go on with: cnnbench choose --resume {shlex.quote(found.place)}"
     if state.is_decided and state.close:
         return (_too_close(found), *((again,) if not state.is_complete else ()))
@@ -151,6 +152,18 @@ def _certainty(found: Chosen) -> tuple[str, ...]:
         rivals = [one for one in rivals if one.top1 >= least]
     count = units.number(len(rivals), "network")
     return (f"not certain yet: {count} may be the answer: {_names(rivals)}; {again}",)
+
+
+def _but_for_failures(found: Chosen) -> str:
+    """That nothing else can be the answer, or what is more accurate and could not be measured."""
+    least = 0.0 if found.state.best is None else found.state.best.top1
+    failed = [one for one in found.of_fate(fates.FAILED) if one.top1 > least]
+    if not failed:
+        return "certain: nothing else can be the answer, by measurement or prediction"
+    return (
+        f"certain but for {units.number(len(failed), 'network')} more accurate without a usable"
+        f" result: {_names(failed)}"
+    )
 
 
 def _too_close(found: Chosen) -> str:

@@ -47,6 +47,8 @@ _PREDICTING = 0.6
 _MUCH = 1.0
 # As long as nothing fits, so many that likely do are enough to begin to measure.
 _LIKELY = 4
+# Kinds of failures that another try may not have.
+_PASSING = frozenset({"timeout", "died", "out_of_memory"})
 # What is guessed of a measurement before there was one, seconds.
 _FIRST_PROOF = 15.0
 
@@ -63,6 +65,7 @@ class Chooser:
         self.contenders = {one.spec: one for one in contenders}
         self.proofs: dict[str, Proof] = {}
         self.records: dict[str, Record] = {}
+        self.rates: Callable[[], Rates] | None = None
         self._proof_seconds: list[float] = []
         self._begun = time.monotonic()
 
@@ -81,6 +84,12 @@ class Chooser:
         changed = [one for one in some if self.contenders[one.spec] != one]
         self.contenders |= {one.spec: one for one in changed}
         kept.keep(self._writer.path, changed)
+
+    def update_rates(self) -> None:
+        """Take over what the operators that are timed by now say of the least time of each."""
+        if self.rates is not None:
+            told = self.rates().told([*self.contenders.values()], self.job.macs)
+            self.contenders |= {one.spec: one for one in told}
 
     def go_on(self, foreteller: Foreteller | None) -> None:
         """Predict and measure until everything is certain, or the time is over."""
@@ -127,6 +136,7 @@ class Chooser:
             if one.seconds is None and not one.is_unseen and one.network in times
         ]
         self.update([*found, *(one for one in others if one.spec not in {f.spec for f in found})])
+        self.update_rates()
 
     def measure(self, specs: Sequence[Spec]) -> None:
         """Measure specs as any other run does, in further rounds what has some; keep what comes."""
@@ -211,7 +221,7 @@ def resume(
     job = Job(specs, {}, macs, plan, environment, who)
     begun = {*stored.missing, *stored.unfinished} & known.contenders.keys()
     with store.Writer(path) as writer:
-        whole = [one for one in stored.records if not one.unfinished]
+        whole = [one for one in stored.records if not one.unfinished and not _may_pass(one)]
         proofs = proving.proofs(one for one in whole if one.id in known.contenders)
         contenders = [_asked_again(one, proofs) for one in known.contenders.values()]
         chooser = Chooser(job, contenders, known.limits, writer, seconds, watcher, say)
@@ -223,6 +233,11 @@ def resume(
         writer.settle()
     problems = (*known.problems, *found.problems)
     return replace(found, unknown=known.unknown, elsewhere=known.elsewhere, problems=problems)
+
+
+def _may_pass(record: Record) -> bool:
+    """Whether a failure may have been of the machine at that time, so that it is tried again."""
+    return record.failure is not None and record.failure.kind in _PASSING
 
 
 def _asked_again(one: Contender, proofs: Mapping[str, Proof]) -> Contender:
@@ -241,12 +256,14 @@ def _finished(chooser: Chooser, tables: Path, seconds: float, say: Callable[[str
     with ExitStack() as stack:
         pool = stack.enter_context(asking(job.executor))
         writer = stack.enter_context(table.adding(path, job.environment))
-        probe = OperatorProbe(pool, job.plan, writer, table.read(path), seconds, say)
-        tracer = Tracer(pool, job.plan.seed, job.plan.timeout)
+        left = seconds - chooser.passed
+        probe = OperatorProbe(pool, job.plan, writer, table.read(path), left, say)
+        tracer = Tracer(pool, job.plan.seed, job.plan.timeout, lambda: seconds - chooser.passed)
         threads = job.specs[0].threads
         foreteller = Foreteller(tracer, lambda: probe.known, threads, probe)
         foreteller.fit(job)
-        chooser.update(Rates(probe.known, threads).told([*chooser.contenders.values()], job.macs))
+        chooser.rates = lambda: Rates(probe.known, threads)
+        chooser.update_rates()
         chooser.go_on(foreteller)
         problems = (*probe.known.problems, *probe.problems)
         return replace(chooser.chosen(), operators=probe.operators, networks=probe.networks,

@@ -7,6 +7,7 @@ accuracies names, and networks of the user's, are asked about in a worker.
 from __future__ import annotations
 
 import fnmatch
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def gather(
             something in the grid is wrong.
     """
     modes = suite.modes(grid.modes, DEVICE)
-    _refuse_quantised(modes)
+    _refuse_modes(modes, memory)
     with asking(who) as pool:
         environment = describe(pool)
         rated, unknown = _rated(pool, grid, given)
@@ -120,12 +121,17 @@ def gather(
     return ChoiceField(job, tuple(kept.values()), tuple(unknown), len(elsewhere))
 
 
-def _refuse_quantised(modes: Sequence[Mode]) -> None:
+def _refuse_modes(modes: Sequence[Mode], memory: float | None) -> None:
     for mode in modes:
         if mode.precision == "int8":
             raise UsageError(
                 f"mode {mode.text} quantises weights, and accuracies are published of float ones;"
                 " drop it from --modes"
+            )
+        if mode.runtime and memory is not None:
+            raise UsageError(
+                f"peak memory is not measured in mode {mode.text}; drop it from --modes, or drop"
+                " --memory"
             )
 
 
@@ -159,7 +165,7 @@ def _rated(
     pool: AnyPool, grid: Grid, given: Sequence[GivenAccuracy]
 ) -> tuple[list[Rated], tuple[str, ...]]:
     """Networks with a published accuracy, and the names of those without."""
-    own = {row.model: row for row in given}
+    own = _by_name(given)
     found: list[Rated] = []
     unknown: list[str] = []
     for pattern in grid.models:
@@ -171,16 +177,29 @@ def _rated(
                 unknown += [one.name for one in there]
             continue
         for name in suite.select([pattern]):
-            row, entry = own.get(name), catalogue.known(name)
-            if entry is not None and entry.top1 is not None and entry.task == _CLASSIFICATION:
-                found.append(Rated(name, entry.top1, entry.params, _facts_of(entry)))
-            elif row is not None:
-                rated = _of_row(name, row)
+            entry = catalogue.known(name)
+            if name in own:
                 known = None if entry is None else _facts_of(entry)
-                found.append(replace(rated, facts=rated.facts or known))
+                rated = [_of_row(name, row) for row in own[name]]
+                found += [replace(one, facts=one.facts or known) for one in rated]
+            elif entry is not None and entry.top1 is not None and entry.task == _CLASSIFICATION:
+                found.append(Rated(name, entry.top1, entry.params, _facts_of(entry)))
             else:
                 unknown.append(name)
     return list(dict.fromkeys(found)), tuple(dict.fromkeys(unknown))
+
+
+def _by_name(given: Sequence[GivenAccuracy]) -> dict[str, list[GivenAccuracy]]:
+    """The most accurate row of each name and size."""
+    best: dict[tuple[str, int | None], GivenAccuracy] = {}
+    for row in given:
+        known = best.setdefault((row.model, row.size), row)
+        if row.top1 > known.top1:
+            best[row.model, row.size] = row
+    found: dict[str, list[GivenAccuracy]] = {}
+    for row in best.values():
+        found.setdefault(row.model, []).append(row)
+    return found
 
 
 def _facts_of(entry: CatalogueEntry) -> Facts:
@@ -204,13 +223,18 @@ def _of_timm(wanted: str, given: Sequence[GivenAccuracy], grid: Grid) -> tuple[G
     ]
     if not grid.sizes:
         return accuracies.best_of_each(rows)
-    # At one size, what is published of that very size, where there is any.
-    at = [row for row in rows if row.size in {size[-1] for size in grid.sizes}]
-    known = {row.architecture for row in at}
-    others = [replace(row, size=None) for row in rows if row.architecture not in known]
-    sizes = {row.model: row.size for row in rows}
-    best = [replace(row, size=sizes[row.model]) for row in accuracies.best_of_each(others)]
-    return (*accuracies.best_of_each(at), *best)
+    # What is published of the nearest size, which is the asked one where there is any of that.
+    asked = grid.sizes[0][-1]
+    nearest: dict[str, list[GivenAccuracy]] = {}
+    for row in rows:
+        known = nearest.setdefault(row.architecture, [row])
+        off, best = (math.inf if one.size is None else abs(math.log(one.size / asked))
+                     for one in (row, known[0]))  # fmt: skip
+        if off < best:
+            nearest[row.architecture] = [row]
+        elif off == best and row is not known[0]:
+            known.append(row)
+    return accuracies.best_of_each(row for some in nearest.values() for row in some)
 
 
 def _facts(

@@ -5,8 +5,10 @@ Networks are traced several in a process; an operator is timed once, however man
 
 from __future__ import annotations
 
+import math
 import statistics
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,11 @@ _FITTED, _FEWEST_FITTED = 0.2, 0.6
 # A prediction whose operators were guessed says that a network is too slow where its low end is
 # beyond the limit by that factor; nearer ones have their operators timed.
 _CLEARLY = 1.5
+# Seconds that a process may take to import a package, and to trace a network: ten times of what the
+# slowest of timm's takes.
+_IMPORT_SECONDS, _TRACE_SECONDS = 60.0, 20.0
+# Why there is no prediction where the time was over; asked again when a choice goes on.
+NO_TIME = "there was no time to trace it"
 # More processes that trace would not pay for their imports.
 _MOST_TRACERS = 4
 
@@ -45,14 +52,22 @@ class Tracer:
     """Traces networks: several in a process, and in as many processes as there are cores.
 
     Nothing is timed meanwhile.
+
+    Args:
+        pool: of workers.
+        seed: of builders.
+        timeout: seconds of a process, at most.
+        left: seconds for everything; what has no trace by then is said to have had no time.
     """
 
-    def __init__(self, pool: AnyPool, seed: int, timeout: float) -> None:
-        self._pool, self._seed, self._timeout = pool, seed, timeout
+    def __init__(
+        self, pool: AnyPool, seed: int, timeout: float, left: Callable[[], float] = lambda: math.inf
+    ) -> None:
+        self._pool, self._seed, self._timeout, self._left = pool, seed, timeout, left
         self.side_by_side = max(1, min(machine.default_threads(), _MOST_TRACERS))
 
     def __call__(self, specs: Sequence[str], most_macs: int | None = None) -> list[TracedNetwork]:
-        """What came of each; one that a worker dies of costs its own trace only.
+        """What came of each; one that a worker dies of, or hangs in, costs its own trace only.
 
         Args:
             specs: their ids.
@@ -61,18 +76,18 @@ class Tracer:
         parts = [
             part for at in range(self.side_by_side) if (part := specs[at :: self.side_by_side])
         ]
-        # Started one after the other: a starter forks one worker at a time.
-        workers = [self._pool.start() for _ in parts]
-        try:
-            with ThreadPoolExecutor(max(1, len(parts))) as threads:
-                asked = [
-                    threads.submit(self._told, worker, part, most_macs)
-                    for worker, part in zip(workers, parts, strict=True)
-                ]
-                answers = [one.result() for one in asked]
-        finally:
-            for worker in workers:
-                worker.close()
+        # Whatever ends this ends the workers before the threads that wait for them.
+        with ThreadPoolExecutor(max(1, len(parts))) as threads, ExitStack() as stack:
+            workers = []
+            # Started one after the other: a starter forks one worker at a time.
+            for _ in parts:
+                workers.append(self._pool.start())
+                stack.callback(workers[-1].close)
+            asked = [
+                threads.submit(self._told, worker, part, most_macs)
+                for worker, part in zip(workers, parts, strict=True)
+            ]
+            answers = [one.result() for one in asked]
         found: dict[str, TracedNetwork] = {}
         for part, answer in zip(parts, answers, strict=True):
             found |= zip(part, answer or self._by_halves(part, most_macs), strict=True)
@@ -81,26 +96,47 @@ class Tracer:
     def _request(self, specs: Sequence[str], most_macs: int | None) -> TraceEach:
         return TraceEach(specs=tuple(specs), seed=self._seed, most_macs=most_macs)
 
+    def _seconds(self, count: int) -> float:
+        """For how long so many networks may be traced."""
+        return max(1.0, min(self._timeout, _IMPORT_SECONDS + count * _TRACE_SECONDS, self._left()))
+
     def _told(
         self, worker: AnyWorker, specs: Sequence[str], most_macs: int | None
     ) -> Sequence[TracedNetwork]:
         """What a worker answers; nothing if it does not."""
         try:
-            return tell(worker, self._request(specs, most_macs), self._timeout * len(specs))
+            return tell(worker, self._request(specs, most_macs), self._seconds(len(specs)))
         except WorkerError:
             return ()
 
     def _by_halves(self, specs: Sequence[str], most_macs: int | None) -> list[TracedNetwork]:
-        """Those among which one is that workers die of: that one alone has no trace."""
-        try:
-            request = self._request(specs, most_macs)
-            return [*ask(self._pool, request, self._timeout * len(specs))]
-        except WorkerError as error:
-            if len(specs) == 1:
-                return [TracedNetwork(None, f"{error.phase}: {error}")]
+        """Of some with one that workers die of or hang in: that one alone has no trace."""
+        if len(specs) == 1:
+            return [self._alone(specs[0], most_macs)]
         half = len(specs) // 2
-        halves = specs[:half], specs[half:]
-        return [one for part in halves for one in self._by_halves(part, most_macs)]
+        found: list[TracedNetwork] = []
+        for part in (specs[:half], specs[half:]):
+            told: Sequence[TracedNetwork] = ()
+            if len(part) > 1 and self._left() > 0:
+                told = self._asked(part, most_macs)
+            found += told or self._by_halves(part, most_macs)
+        return found
+
+    def _asked(self, specs: Sequence[str], most_macs: int | None) -> Sequence[TracedNetwork]:
+        """What a new worker answers; nothing if it does not."""
+        try:
+            return ask(self._pool, self._request(specs, most_macs), self._seconds(len(specs)))
+        except WorkerError:
+            return ()
+
+    def _alone(self, spec: str, most_macs: int | None) -> TracedNetwork:
+        if self._left() <= 0:
+            return TracedNetwork(None, NO_TIME)
+        try:
+            (found,) = ask(self._pool, self._request([spec], most_macs), self._seconds(1))
+        except WorkerError as error:
+            return TracedNetwork(None, f"{error.phase}: {error}")
+        return found
 
 
 class Rates:
@@ -145,7 +181,8 @@ class Rates:
         rough = macs / self._macs if macs and self._macs else 0.0
         if not one.macs and one.params and self._params:
             rough = one.params / self._params
-        return replace(one, floor=max(one.floor, floor), rough=one.rough or rough or None)
+        # By what is timed now: a faster operator may come.
+        return replace(one, floor=floor, rough=one.rough or rough or None)
 
 
 def _median(values: Sequence[float]) -> float:
@@ -217,7 +254,8 @@ class Foreteller:
                 out = "" if answer.built else UNBUILT
                 found.append(replace(one, why=answer.why or "not traced", out=out))
             elif not trace.whole:
-                found.append(replace(one, floor=max(one.floor, rates.least(trace.macs))))
+                macs = max(one.macs or 0, trace.macs)
+                found.append(replace(one, macs=macs, floor=rates.least(macs)))
             else:
                 found.append(self._predicted(replace(one, macs=trace.macs), trace, seconds))
         return found

@@ -36,17 +36,25 @@ def trace_each(request: TraceEach, talk: Talk) -> None:
     memory.stop_malloc_caching()
     found = []
     for name in request.specs:
-        phases: list[str] = []
         with analysis.without_collector():
             try:
                 spec = Spec.parse(name)
-                trace = _traced(spec, request.seed, phases.append, request.most_macs)
+                trace = _traced(spec, request.seed, lambda _: None, request.most_macs)
             except Exception as error:  # noqa: BLE001 - a network is anybody's code
                 why = f"{type(error).__name__}: {error}".partition("\n")[0]
-                found.append(TracedNetwork(None, why[:_LONGEST], phases != [_BUILD]))
+                found.append(TracedNetwork(None, why[:_LONGEST], _exists(name)))
                 continue
         found.append(TracedNetwork(trace))
     talk.answer(tuple(found))
+
+
+def _exists(name: str) -> bool:
+    """Whether there is a builder: what only the meta device cannot build may still be measured."""
+    try:
+        build.resolve(Spec.parse(name).workload)
+    except Exception:  # noqa: BLE001 - importing anybody's module may raise anything
+        return False
+    return True
 
 
 def _traced(

@@ -235,3 +235,48 @@ def test_what_is_certain_stays_the_answer_whatever_else_is_measured(
         elif state.is_certain:
             certain = state.best
         proofs[item.spec] = Proof(truth[item.spec])
+
+
+def test_a_measurement_that_reaches_over_the_limit_is_measured_again_before_it_decides() -> None:
+    found = [one("over", 80, 21), one("under", 75, 19), one("clear", 74, 10)]
+    over, under, clear = (item.spec for item in found)
+    proofs = {
+        over: proven(20.5, low=0.0199, high=0.0215, rounds=3),
+        under: proven(19.5, low=0.0190, high=0.0201, rounds=3),
+        clear: proven(10, low=0.0099, high=0.0201, rounds=3),
+    }
+
+    state = decide(found, proofs, LIMITS)
+
+    assert state.best == found[1]
+    assert state.is_decided
+    assert not state.is_certain
+    # What is less accurate than the choice does not matter.
+    assert state.close == state.again == (found[0], found[1])
+    assert next_to_measure(state, 3) == (found[0],)
+
+    many = {name: replace(proof, rounds=fates.MOST_ROUNDS) for name, proof in proofs.items()}
+    told = decide(found, many, LIMITS)
+    assert told.close == (found[0], found[1])
+    assert told.again == ()
+    assert told.is_complete
+    assert not told.is_certain
+
+
+@given(
+    st.floats(0.001, 0.1), st.floats(1, 3), st.floats(1, 3), st.floats(0.001, 0.1)
+)  # fmt: skip
+def test_an_interval_is_close_exactly_if_the_limit_is_in_it(
+    seconds: float, below: float, above: float, limit: float
+) -> None:
+    proof = Proof(seconds, seconds / below, seconds * above)
+
+    assert proof.is_close(limit) == (seconds / below <= limit < seconds * above)
+    assert not Proof(seconds).is_close(limit)
+
+
+def test_the_nearest_misses_the_limits_by_least_not_the_time_alone() -> None:
+    found = [one("slow", 76, 21), one("large", 70, 4)]
+    proofs = {found[0].spec: proven(21, memory=1e8), found[1].spec: proven(4, memory=9e9)}
+
+    assert decide(found, proofs, ChoiceLimits(0.02, 5e8)).nearest == found[0]

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cnnbench import requests, store
-from cnnbench.errors import Incomparable, WorkerDied
+from cnnbench.accuracies import GivenAccuracy
+from cnnbench.errors import Incomparable, UsageError, WorkerDied, WorkerTimeout
 from cnnbench.plan import Plan
 from cnnbench.prediction import contenders as fates
 from cnnbench.prediction import kept
-from cnnbench.prediction.contenders import ChoiceLimits
-from cnnbench.record import Record
-from cnnbench.runner import choosing, fake, fake_counts, field
+from cnnbench.prediction.contenders import ChoiceLimits, Contender
+from cnnbench.prediction.operators import TracedNetwork
+from cnnbench.record import Failure, Record
+from cnnbench.runner import choosing, fake, fake_counts, field, foretelling
 from cnnbench.runner.executor import executor
 from cnnbench.runner.field import ChoiceField
+from cnnbench.runner.foretelling import Rates, Tracer
 from cnnbench.spec import Device
 from cnnbench.suite import Grid
 
@@ -87,8 +92,6 @@ def test_a_network_that_kills_its_tracer_costs_its_own_prediction_only(
 def test_a_network_whose_trace_ends_early_is_more_work_than_there_is_time_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     def trace(request: requests.TraceEach) -> object:
         answers = fake_counts.each_traced(request.specs, fake._seconds)
         return tuple(
@@ -152,3 +155,149 @@ def test_modes_that_only_run_can_tell_need_no_table(tmp_path: Path) -> None:
     assert found.operators == 0
     assert found.state.is_complete
     assert not (tmp_path / "tables").exists()
+
+
+class Worker:
+    """What a pool starts."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class HangingPool:
+    """Starts workers, of whom ``hanging`` says what they answer."""
+
+    def start(self) -> Worker:
+        return Worker()
+
+
+def hanging(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
+    """How many were asked about at once, and the seconds that were lost, of every request."""
+    asked: list[tuple[int, float]] = []
+
+    def answered(_: object, request: requests.TraceEach, seconds: float) -> object:
+        hangs = "hangs" in request.specs
+        asked.append((len(request.specs), seconds if hangs else 0.0))
+        if hangs:
+            raise WorkerTimeout(f"no answer within {seconds} s")
+        return tuple(TracedNetwork(None, name) for name in request.specs)
+
+    monkeypatch.setattr(foretelling, "tell", answered)
+    monkeypatch.setattr(foretelling, "ask", answered)
+    return asked
+
+
+def test_a_network_that_hangs_costs_its_own_trace_and_little_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = hanging(monkeypatch)
+    tracer = Tracer(HangingPool(), 0, 600.0)  # type: ignore[arg-type] - pretends
+    tracer.side_by_side = 1
+    names = [*"abcdefg", "hangs"]
+
+    found = tracer(names)
+
+    assert [one.why for one in found[:-1]] == names[:-1]
+    assert "no answer" in found[-1].why
+    counts = [count for count, _ in asked]
+    assert counts.count(8) == 1
+    assert sum(seconds for _, seconds in asked) < 600
+
+
+def test_nothing_is_traced_beyond_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = hanging(monkeypatch)
+    left = iter([20.0, *[0.0] * 40])
+    tracer = Tracer(HangingPool(), 0, 600.0, lambda: next(left))  # type: ignore[arg-type]
+    tracer.side_by_side = 1
+
+    found = tracer([*"abcdefg", "hangs"])
+
+    assert {one.why for one in found} == {foretelling.NO_TIME}
+    assert asked == [(8, 20.0)]
+
+
+def test_an_interruption_ends_the_workers_before_their_threads_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = threading.Event()
+
+    class Waiting(Worker):
+        def close(self) -> None:
+            closed.set()
+
+    class Pool:
+        started = 0
+
+        def start(self) -> Worker:
+            Pool.started += 1
+            if Pool.started == 2:
+                raise KeyboardInterrupt
+            return Waiting()
+
+    def never(*_: object) -> object:
+        assert closed.wait(60)
+        raise WorkerDied("closed")
+
+    monkeypatch.setattr(foretelling, "tell", never)
+    tracer = Tracer(Pool(), 0, 600.0)  # type: ignore[arg-type] - pretends
+    tracer.side_by_side = 2
+
+    with pytest.raises(KeyboardInterrupt):
+        tracer(["a", "b"])
+
+    assert closed.is_set()
+
+
+def test_the_least_time_of_work_follows_what_is_timed_by_now() -> None:
+    def rates(macs_per_second: float) -> Rates:
+        found = Rates.__new__(Rates)
+        found._most, found._macs, found._params = macs_per_second, 0.0, 0.0
+        return found
+
+    one = Contender("a/inference-b1-3x8x8/eager/cpu-t1", 70.0, macs=10**9)
+    (slow,) = rates(1e10).told([one], {})
+    (fast,) = rates(1e11).told([slow], {})
+
+    assert (slow.floor, fast.floor) == (0.1, 0.01)
+
+
+def test_what_failed_for_want_of_time_or_memory_is_tried_again_when_a_choice_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = gathered("torchvision:mobilenet*")
+    chosen(tmp_path, found)
+    best = store.read(tmp_path / "out").records[0]
+    with store.Writer(tmp_path / "out") as writer:
+        failure = Failure("sample", "timeout", "no answer")
+        writer.append([replace(best, runs=(), failure=failure)])
+    watcher = Silent()
+
+    again = choosing.resume(tmp_path / "out", tmp_path / "tables", 300.0, watcher)
+
+    assert best.id in {one.id for one in watcher.records}
+    assert again.proofs[best.id].seconds is not None
+
+
+def test_at_a_size_the_rows_of_the_nearest_one_count() -> None:
+    rows = (GivenAccuracy("b.x", 83.0, 288), GivenAccuracy("b.y", 84.0, 320),
+            GivenAccuracy("b.z", 82.0, 288))  # fmt: skip
+    grid = Grid(models=("timm:b",), modes=("eager",), device=Device(), sizes=((224, 224),))
+
+    assert field._of_timm("b", rows, grid) == (rows[0],)
+
+
+def test_accuracies_of_ones_own_hold_for_networks_of_the_catalogue_too() -> None:
+    rows = (GivenAccuracy("resnet18", 95.0), GivenAccuracy("resnet18", 94.0))
+    grid = Grid(models=("resnet18", "resnet34"), modes=("eager",), device=Device(), threads=(1,))
+
+    found = field.gather(grid, rows, Plan(rounds=2), executor("fake"), None)
+
+    (first, _) = found.contenders
+    assert (first.network, first.top1) == ("resnet18", 95.0)
+
+
+def test_memory_is_no_limit_of_modes_that_do_not_measure_it() -> None:
+    grid = Grid(models=("resnet18",), modes=("onnxruntime",), device=Device(), threads=(1,))
+
+    with pytest.raises(UsageError, match="peak memory is not measured in mode onnxruntime"):
+        field.gather(grid, (), Plan(rounds=2), executor("fake"), 1e9)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -38,17 +39,29 @@ def test_the_operators_of_a_network_are_traced_and_timed_by_workers(tmp_path: Pa
     assert max(one.seconds for one in found) > 0
 
 
+# The meta device has no values, which this constructor asks for.
+ONLY_REAL = """
+import torch
+
+def net():
+    return torch.nn.Conv2d(3, int(torch.ones(1).item()), 3)
+"""
+
+
 def test_several_networks_are_traced_in_one_process_and_one_that_fails_is_told(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other, nobody = (
         NETWORK.replace("channels_last", "eager"),
         "x.y:z/inference-b1-3x8x8/eager/cpu-t1",
     )
     small = NETWORK.replace("3x32x32", "3x4x4")
+    (tmp_path / "onlyreal.py").write_text(ONLY_REAL, encoding="utf8")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    real = "onlyreal:net/inference-b1-3x8x8/eager/cpu-t1"
     with Processes().open(tmp_path) as pool:
         alone = ask(pool, TraceOperators(spec=NETWORK, seed=0), 120)
-        found = ask(pool, TraceEach(specs=(NETWORK, nobody, other, small)), 120)
+        found = ask(pool, TraceEach(specs=(NETWORK, nobody, other, small, real)), 120)
         (part,) = ask(pool, TraceEach(specs=(NETWORK,), most_macs=1), 120)
 
     assert found[0].trace == alone
@@ -56,6 +69,7 @@ def test_several_networks_are_traced_in_one_process_and_one_that_fails_is_told(
     assert "x.y" in found[1].why
     assert found[2].trace is not None
     assert (found[3].trace, found[3].built) == (None, True)
+    assert (found[4].trace, found[4].built) == (None, True)
     assert part.trace is not None
     assert not part.trace.whole
 
