@@ -295,6 +295,12 @@ LINES = (
     Case("--unit is for --layer and --suite: the layers of a model are the convolutions that"
          " it has; leave --unit out", "conv lenet --unit conv+relu --rounds 2",
          r"leave (?P<drop>--unit) out"),
+    Case("--direction is for --layer and --suite: the layers of a model are measured"
+         " forward; leave --direction out", "conv lenet --direction backward_data --rounds 2",
+         r"leave (?P<drop>--direction) out"),
+    Case("--unit {} has no backward pass by itself, which is of a convolution alone; leave"
+         " --unit out", f"conv --layer {LAYER} --unit conv+relu --direction backward_data",
+         r"leave (?P<drop>--unit) out"),
     Case("--suite, --layer and --from-model are mutually exclusive; keep one",
          f"conv --suite smoke --layer {LAYER} --rounds 2", r"(?P<drop>--suite), "),
     Case("--suite, --layer and --from-model are mutually exclusive; keep one",

@@ -24,8 +24,8 @@ def check(problem: ConvProblem) -> None:
         _check_kernel(problem)
     if problem.direction and problem.post_ops:
         raise UsageError(
-            "convolution: a backward pass by itself is of a convolution with nothing after it; use"
-            " --unit conv"
+            "convolution: a backward pass by itself is of a convolution alone, not of"
+            f" {'+'.join(('conv', *problem.post_ops))}"
         )
 
 
@@ -41,9 +41,7 @@ def _check_sizes(problem: ConvProblem) -> None:
         if value < 1:
             raise UsageError(f"convolution: {name} {value} must be at least 1")
     if min(problem.padding) < 0:
-        raise UsageError(
-            f"convolution: padding {pair_text(problem.padding)} must not be negative"
-        )
+        raise UsageError(f"convolution: padding {pair_text(problem.padding)} must not be negative")
 
 
 def _check_groups(problem: ConvProblem) -> None:

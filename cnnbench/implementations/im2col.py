@@ -1,8 +1,8 @@
 """im2col + GEMM, NCHW: every window becomes a column, the convolution one matrix product.
 
 Chellapilla, Puri, Simard: High Performance Convolutional Neural Networks for Document Processing,
-2006; as in Caffe. The columns of a pixel's window are stored R x S times. The gradient of the weights
-is the product of the output's gradient and the same columns.
+2006; as in Caffe. The columns of a pixel's window are stored R x S times. The gradient of the
+weights is the product of the output's gradient and the same columns.
 """
 
 from __future__ import annotations

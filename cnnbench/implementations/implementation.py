@@ -77,7 +77,7 @@ class Implementation:
             transposed one, and the other way round.
         weights: input (N, C, H, W), gradient of the output (N, K, P, Q), problem -> gradient of the
             weights, in its shape; ``None`` if it does not compute that.
-        library: its backward passes are the library's operator.
+        library: its backward passes, if it has any, are the library's operator.
     """
 
     name: str
@@ -121,8 +121,10 @@ class Implementation:
         if ("transposed" if asked.transposed else "conv") not in self.computes:
             no = "transposed ones" if asked.transposed else "other ones"
             own = "convolutions" if asked.transposed else "transposed convolutions"
-            why = f", as this gradient of an input is one of {no}" if problem.direction else ""
-            return f"computes {own}, not {no}{why}"
+            if problem.direction:
+                one = "a transposed one" if asked.transposed else "a convolution"
+                return f"computes {own}; this gradient of an input is {one}"
+            return f"computes {own}, not {no}"
         if asked is not problem and asked.output_shape != problem.input_shape:
             return "needs output padding below the stride for the gradient of an input"
         return ""
@@ -158,7 +160,7 @@ class Implementation:
         Args:
             x: input (N, C, H, W) of the layer.
             gradient: of its output, (N, K, P, Q).
-            prepared: from ``prepare`` of what is ``solved``; unused for the gradient of the weights.
+            prepared: from ``prepare`` of what is ``solved``; none for the gradient of the weights.
             problem: one with a direction that the implementation applies to.
         """
         if problem.direction == "bwd_d":

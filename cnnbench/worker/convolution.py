@@ -53,7 +53,7 @@ def architecture(workload: Workload) -> Architecture:
     if other is not None and (reason := other.applies(problem)):
         raise Unsupported(reason)
     if problem.direction and workload.phase != "inference":
-        raise Unsupported("a backward pass is measured by itself, without --phase training")
+        raise Unsupported("a backward pass by itself has no training phase")
     return Architecture(
         name=workload.architecture,
         family="convolution",
@@ -159,7 +159,7 @@ def _check_direction(spec: Spec) -> None:
     if mode.runtime:
         raise Unsupported(f"{mode.runtime} computes forward passes, not a backward pass by itself")
     if mode.precision.startswith("amp"):
-        raise Unsupported("autocast casts nothing in a backward pass by itself; use --dtype bf16")
+        raise Unsupported("autocast casts nothing in a backward pass by itself")
 
 
 def _check_replacements(spec: Spec) -> None:
