@@ -8,9 +8,9 @@
 A transposed convolution has ``-t`` after its dilation, ``-t1`` with output padding 1. A *unit* is a
 convolution with what networks have after it: batch norm, an activation. In its place ``-bwd_d`` and
 ``-bwd_w`` are the backward passes: the gradient of the input, of the weights; shapes and sizes stay
-those of the forward pass. A pair of different values is written ``s2x1`` (vertical, horizontal). The
-defaults are stride 1, padding 0, dilation 1, one group, nothing after it, ``fp32``, ``contiguous``;
-read, a batch left out is 1.
+those of the forward pass. A pair of different values is written ``s2x1`` (vertical, horizontal).
+The defaults are stride 1, padding 0, dilation 1, one group, nothing after it, forward, ``fp32``,
+``contiguous``; read, a batch left out is 1.
 
 As a workload the same layer is split over a spec: ``conv:k64-3x3-s2-p1`` is the architecture, the
 input its sample shape and batch, dtype and memory format its mode. Knows nothing of how a
