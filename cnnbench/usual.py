@@ -57,6 +57,11 @@ LAYER = "n1c64h56w56-k64-3x3-p1"
 IMPLEMENTATIONS = (
     "prepacked", "native", "im2col", "im2col_nhwc", "winograd_f2", "winograd_f4", "cudnn_benchmark",
 )  # fmt: skip
+# The same of a backward pass by itself.
+BACKWARD: dict[str, tuple[str, ...]] = {
+    "backward_data": ("native", "zero_insertion", "col2im", "subpixel", "cudnn_benchmark"),
+    "backward_weights": ("native", "im2col", "cudnn_benchmark"),
+}
 # What a lecture sets beside it, and what networks have in its place.
 SUBSTITUTES = ("pointwise", "depthwise", "depthwise_separable", "grouped_4", "bottleneck")
 # Slices of a round, and seconds of the whole: three rounds, which show a difference, in a minute.

@@ -295,6 +295,20 @@ LINES = (
     Case("--unit is for --layer and --suite: the layers of a model are the convolutions that"
          " it has; leave --unit out", "conv lenet --unit conv+relu --rounds 2",
          r"leave (?P<drop>--unit) out"),
+    Case("--direction is for --layer and --suite: the layers of a model are measured"
+         " forward; leave --direction out", "conv lenet --direction backward_data --rounds 2",
+         r"leave (?P<drop>--direction) out"),
+    Case("'{}': --dir={} is not one measured pass; use --dir={}",
+         "conv --layer '--dir=BWD_WB mb1ic8ih8oc8kh1' --dry-run", r"use (?P<run>--dir=BWD_W)",
+         {"run": "conv --layer '--dir=BWD_W mb1ic8ih8oc8kh1' --dry-run"}),
+    Case("'{}': -F {} is more than one pass; use -F 1 (forward), -F 2 (gradient of the input) or"
+         " -F 4 (of the weights)",
+         "conv --layer 'conv -F 3 -n 1 -c 8 -H 8 -W 8 -k 8 -y 1 -x 1' --dry-run",
+         r"(?P<run>-F 2) ",
+         {"run": "conv --layer 'conv -F 2 -n 1 -c 8 -H 8 -W 8 -k 8 -y 1 -x 1' --dry-run"}),
+    Case("--unit {} has no backward pass by itself, which is of a convolution alone; leave"
+         " --unit out", f"conv --layer {LAYER} --unit conv+relu --direction backward_data",
+         r"leave (?P<drop>--unit) out"),
     Case("--suite, --layer and --from-model are mutually exclusive; keep one",
          f"conv --suite smoke --layer {LAYER} --rounds 2", r"(?P<drop>--suite), "),
     Case("--suite, --layer and --from-model are mutually exclusive; keep one",

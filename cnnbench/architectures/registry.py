@@ -35,6 +35,7 @@ class Architecture:
         notes: facts that a reader of the numbers needs.
         claim: the builder's arguments under which ``params`` and ``macs`` hold, where its defaults
             build another variant (torchvision counts GoogLeNet without its auxiliary heads).
+        inputs: as ``Task.inputs``, where the task does not say what goes in.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Architecture:
     source: str = "cnnbench"
     notes: str = field(default="", compare=False)
     claim: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    inputs: Callable[..., tuple[Any, ...]] | None = field(default=None, compare=False)
 
 
 _TABLE: dict[str, Architecture] = {}

@@ -19,7 +19,7 @@ from cnnbench.cli.parameters import Words
 from cnnbench.cli.progress import Progress
 from cnnbench.conv import dialects, layers, network, torch_text
 from cnnbench.conv.layers import ConvLayer
-from cnnbench.conv.problem import UNITS
+from cnnbench.conv.problem import DIRECTIONS, UNITS
 from cnnbench.errors import UsageError
 from cnnbench.runner import campaign, lab
 from cnnbench.runner.cluster import directory
@@ -54,6 +54,7 @@ Examples:
   cnnbench conv --layer 'MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1'
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --substitutes depthwise_separable --phase training
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --unit conv+bn+relu --impl folded,prepacked
+  cnnbench conv --layer c64h56w56-k64-3x3-p1 --direction backward_weights --impl im2col
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --impl prepacked,im2col --l2 cold
   cnnbench conv resnet18 --impl prepacked,im2col_nhwc --apply
   cnnbench conv --suite classic --cluster 10.0.0.1:6379 --on each
@@ -86,6 +87,10 @@ named is measured however long it takes.
 @click.option("--unit", type=click.Choice(tuple(UNITS)), default=None,
               help="Measure every layer with what networks have after it: batch norm, activation."
                    "  [default: what the layer says]")  # fmt: skip
+@click.option("--direction", type=click.Choice(tuple(DIRECTIONS)), default=None,
+              help="Measure this pass of every layer by itself: the forward pass, the gradient of"
+                   " the input, or that of the weights.  [default: what the layer says]",
+)  # fmt: skip
 @click.option("--impl", type=Words(), default=(),
               help="Implementations of the same function: all, none, names.  [default: all; if no"
                    " layer is named, a few that answer within a minute]")  # fmt: skip
@@ -121,6 +126,7 @@ def command(
     model: str | None,
     named: str | None,
     unit: str | None,
+    direction: str | None,
     impl: tuple[str, ...],
     substitutes: tuple[str, ...],
     dtype: tuple[str, ...],
@@ -147,16 +153,15 @@ def command(
     if listed:
         ways.show(as_json=as_json)
         return
-    if named is not None and model is not None:
-        raise UsageError(f"{named} is the model already; drop --from-model")
-    model = model or named
+    model = _one_model(named, model)
     over = clusters.asked(cluster, on, {"wait": wait, "apply": apply or None})
     if apply:
         _refuse_to_apply(model, grid)
     if not (suites or texts or model):
-        texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device, unit)
-        substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)
-    chosen, dtypes = _layers(suites, texts, model, unit)
+        texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device, unit, direction)
+        others = () if direction in usual.BACKWARD else usual.SUBSTITUTES
+        substitutes, plan = substitutes or others, _within_a_minute(ctx, plan)
+    chosen, dtypes = _layers(suites, texts, model, unit, direction)
     grid = replace(grid, models=() if model is None else (model,))
     order = lab.LabOrder(grid, chosen, impl or (lab.ALL,), substitutes or (lab.NONE,),
                          dtype or dtypes or ("fp32",))  # fmt: skip
@@ -173,6 +178,13 @@ def command(
                               wait, apply=apply, quiet=quiet)]  # fmt: skip
     _show(runs, as_json=as_json)
     measuring.refuse_failed(*runs)
+
+
+def _one_model(named: str | None, model: str | None) -> str | None:
+    """The model of the argument or of the option."""
+    if named is not None and model is not None:
+        raise UsageError(f"{named} is the model already; drop --from-model")
+    return model or named
 
 
 def _refuse_to_apply(model: str | None, grid: Grid) -> None:
@@ -271,7 +283,11 @@ def _apply(found: Lab, stored: StoredRun, *, quiet: bool) -> None:
 
 
 def _layers(
-    suites: tuple[str, ...], texts: tuple[str, ...], model: str | None, unit: str | None
+    suites: tuple[str, ...],
+    texts: tuple[str, ...],
+    model: str | None,
+    unit: str | None,
+    direction: str | None,
 ) -> tuple[tuple[ConvLayer, ...], tuple[str, ...]]:
     """The layers of a suite or of single options, and dtypes that these have.
 
@@ -285,24 +301,35 @@ def _layers(
                 "--unit is for --layer and --suite: the layers of a model are the convolutions that"
                 " it has; leave --unit out"
             )
+        if direction is not None:
+            raise UsageError(
+                "--direction is for --layer and --suite: the layers of a model are measured"
+                " forward; leave --direction out"
+            )
         return (), ()
     if texts:
-        problems = [_as_unit(_read(text), unit) for text in texts]
+        problems = [_as_asked(_read(text), unit, direction) for text in texts]
         return tuple(
             ConvLayer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
         ), tuple(dict.fromkeys(one.dtype for one in problems))
     found = [layer for name in suites for layer in layers.suite(name).layers]
     some = [replace(layer, batches=()) for layer in found]
-    if unit is not None:
-        some = [
-            replace(one, architecture=_as_unit(one.problem(), unit).architecture) for one in some
-        ]
+    if unit is not None or direction is not None:
+        asked = [_as_asked(one.problem(), unit, direction).architecture for one in some]
+        some = [replace(one, architecture=name) for one, name in zip(some, asked, strict=True)]
     return tuple(dict.fromkeys(some)), ()
 
 
-def _as_unit(problem: ConvProblem, unit: str | None) -> ConvProblem:
-    """A layer with what ``--unit`` says; as it is without."""
-    return problem if unit is None else replace(problem, post_ops=UNITS[unit])
+def _as_asked(problem: ConvProblem, unit: str | None, direction: str | None) -> ConvProblem:
+    """A layer with what ``--unit`` and ``--direction`` say; as it is without."""
+    after = problem.post_ops if unit is None else UNITS[unit]
+    way = problem.direction if direction is None else DIRECTIONS[direction]
+    if unit is not None and after and way:
+        raise UsageError(
+            f"--unit {unit} has no backward pass by itself, which is of a convolution alone; leave"
+            " --unit out"
+        )
+    return replace(problem, post_ops=after, direction=way)
 
 
 def _read(text: str) -> ConvProblem:

@@ -2,8 +2,8 @@
 
 So that a layer can be taken from a vendor's log and a row of ours reproduced with a vendor's tool.
 What those languages can say and ``ConvProblem`` cannot (three axes, other padding on one side,
-integers), and other work than a forward pass (gradients, operators joined
-to it, an algorithm of the vendor's) is refused with a sentence. Words about how to measure are
+integers), and other work than one pass (all of them, a gradient of the bias, operators joined to
+it, an algorithm of the vendor's) is refused with a sentence. Words about how to measure are
 ignored. ``read`` tells the languages apart, torch's own among them (``torch_text``).
 """
 
@@ -26,9 +26,12 @@ _BENCHDNN_TAGS = {
     "abx": "contiguous", "nchw": "contiguous", "abcd": "contiguous", "any": "contiguous",
     "axb": "channels_last", "nhwc": "channels_last", "acdb": "channels_last",
 }  # fmt: skip
-# What an option must be for the line to mean a plain forward convolution, whose bias is free.
+# Word of --dir -> ``ConvProblem.direction``; a forward convolution's bias is free.
+_BENCHDNN_DIRECTIONS = {
+    "FWD_B": "", "FWD_D": "", "FWD_I": "", "BWD_D": "bwd_d", "BWD_W": "bwd_w",
+}  # fmt: skip
+# What an option must be for the line to mean a plain convolution.
 _BENCHDNN_PLAIN: Mapping[str, tuple[str, ...]] = {
-    "dir": ("FWD_B", "FWD_D", "FWD_I"),
     "alg": ("direct", "auto"),
     "attr-post-ops": ("", "relu"),
     "attr-scales": ("",),
@@ -60,17 +63,19 @@ _MIOPEN_LONG = {
     **_MIOPEN_WORDS,
 }
 _MIOPEN_LAYOUTS = {"NCHW": "contiguous", "NHWC": "channels_last"}
-# What a word must be for the command to mean a plain two-dimensional convolution, forward; the
-# driver's usual 0 of --forw is every direction, of which forward is one.
+# Number of --forw -> ``ConvProblem.direction``; the driver's usual 0 is every direction, of which
+# forward is one.
+_MIOPEN_DIRECTIONS = {"0": "", "1": "", "2": "bwd_d", "4": "bwd_w"}
+# What a word must be for the command to mean a plain two-dimensional convolution.
 _MIOPEN_PLAIN: Mapping[str, tuple[str, ...]] = {
-    "mode": ("conv", "trans"), "spatial_dim": ("2",), "pad_mode": ("default",), "forw": ("1", "0"),
+    "mode": ("conv", "trans"), "spatial_dim": ("2",), "pad_mode": ("default",),
 }  # fmt: skip
 
 
 def to_benchdnn(problem: ConvProblem) -> str:
-    """The arguments of ``benchdnn`` that run this layer forward with bias, every axis written.
+    """The arguments of ``benchdnn`` that run this layer, every axis written.
 
-    A norm is left out: folded, it is weights and a bias.
+    Forward it has a bias, and a norm is left out: folded, it is weights and a bias.
     """
     tag = "axb" if problem.memory_format == "channels_last" else "abx"
     dtype = next(one for one, name in _BENCHDNN_DTYPES.items() if name == problem.dtype)
@@ -84,7 +89,8 @@ def to_benchdnn(problem: ConvProblem) -> str:
     )
     post_ops = "--attr-post-ops=relu " if problem.activated else ""
     driver = "--deconv" if problem.transposed else "--conv"
-    return f"{driver} --dir=FWD_B --dt={dtype} --stag={tag} --dtag={tag} {post_ops}{descriptor}"
+    way = next(one for one, name in _BENCHDNN_DIRECTIONS.items() if name == problem.direction)
+    return f"{driver} --dir={way} --dt={dtype} --stag={tag} --dtag={tag} {post_ops}{descriptor}"
 
 
 def from_benchdnn(text: str) -> ConvProblem:
@@ -112,13 +118,18 @@ def from_benchdnn(text: str) -> ConvProblem:
     memory_format = _one(tags, _BENCHDNN_TAGS, text, "memory tag")
     transposed = "deconv" in options
     found = _from_axes(given, n, dtype, memory_format, text, transposed=transposed)
-    return replace(found, post_ops=("relu",)) if options.get("attr-post-ops") else found
+    after = ("relu",) if options.get("attr-post-ops") else ()
+    direction = _BENCHDNN_DIRECTIONS[options.get("dir", "FWD_B").upper()]
+    return replace(found, post_ops=after, direction=direction)
 
 
 def _check_benchdnn(name: str, value: str, text: str) -> None:
-    """Refuse an option that makes it other work than a forward convolution."""
+    """Refuse an option that makes it other work than one pass of a convolution."""
     if name in _BENCHDNN_DRIVERS - {"conv", "deconv"}:
         raise UsageError(f"'{text}': only --conv and --deconv are measured, not --{name}")
+    if name == "dir" and value.upper() not in _BENCHDNN_DIRECTIONS:
+        one = "BWD_W" if value.upper() == "BWD_WB" else "FWD_B, BWD_D or BWD_W"
+        raise UsageError(f"'{text}': --dir={value} is not one measured pass; use --dir={one}")
     plain = _BENCHDNN_PLAIN.get(name)
     if plain is not None and value.lower() not in [one.lower() for one in plain]:
         kept = f"--{name}={plain[0]}" if plain[0] else f"no --{name}"
@@ -229,6 +240,12 @@ def from_miopen(text: str) -> ConvProblem:
     for name, plain in _MIOPEN_PLAIN.items():
         if options.get(name, plain[0]) not in plain:
             raise UsageError(f"'{text}': only {name} {plain[0]} is measured, not {options[name]}")
+    direction = options.get("forw", "0")
+    if direction not in _MIOPEN_DIRECTIONS:
+        raise UsageError(
+            f"'{text}': -F {direction} is more than one pass; use -F 1 (forward), -F 2 (gradient of"
+            " the input) or -F 4 (of the weights)"
+        )
     layouts = [options[name] for name in ("in_layout", "out_layout") if name in options]
     number = _numbers(options, text)
     return ConvProblem(
@@ -237,6 +254,7 @@ def from_miopen(text: str) -> ConvProblem:
         number("g"), _MIOPEN_DTYPES[driver],
         _one(layouts or ["NCHW"], _MIOPEN_LAYOUTS, text, "layout"),
         transposed=options.get("mode") == "trans", output_padding=(number("Y"), number("X")),
+        direction=_MIOPEN_DIRECTIONS[direction],
     )  # fmt: skip
 
 

@@ -100,9 +100,9 @@ UNSTEADY = (
 def known(problem: ConvProblem, implementation: str = "") -> KnownBad | None:
     """The case that applies to a layer computed by an implementation, given by name.
 
-    None is known of transposed convolutions.
+    None is known of transposed convolutions and of backward passes.
     """
-    if problem.transposed:
+    if problem.transposed or problem.direction:
         return None
     cases = (case for case in (*CASES, *UNSTEADY) if implementation in case.ways)
     return next((case for case in cases if case.covers(problem)), None)

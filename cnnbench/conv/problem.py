@@ -6,9 +6,11 @@
     └ input ───┘└K┘└RxS┘└ stride, padding, dilation, groups ┘└ unit ┘└ dtype, memory format
 
 A transposed convolution has ``-t`` after its dilation, ``-t1`` with output padding 1. A *unit* is a
-convolution with what networks have after it: batch norm, an activation. A pair of different values
-is written ``s2x1`` (vertical, horizontal). The defaults are stride 1, padding 0, dilation 1, one
-group, nothing after it, ``fp32``, ``contiguous``; read, a batch left out is 1.
+convolution with what networks have after it: batch norm, an activation. In its place ``-bwd_d`` and
+``-bwd_w`` are the backward passes: the gradient of the input, of the weights; shapes and sizes stay
+those of the forward pass. A pair of different values is written ``s2x1`` (vertical, horizontal).
+The defaults are stride 1, padding 0, dilation 1, one group, nothing after it, forward, ``fp32``,
+``contiguous``; read, a batch left out is 1.
 
 As a workload the same layer is split over a spec: ``conv:k64-3x3-s2-p1`` is the architecture, the
 input its sample shape and batch, dtype and memory format its mode. Knows nothing of how a
@@ -18,10 +20,11 @@ convolution is computed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnbench.conv import geometry
+from cnnbench.conv import existence, geometry
+from cnnbench.conv.existence import pair_text
 from cnnbench.errors import UsageError
 from cnnbench.spec import LAYER_PREFIX, Mode, Phase, Workload, is_layer
 
@@ -37,6 +40,11 @@ UNITS: Mapping[str, tuple[str, ...]] = {
     "conv": (), "conv+relu": ("relu",), "conv+bn": ("bn",), "conv+bn+relu": ("bn", "relu"),
 }  # fmt: skip
 
+# Which pass of a convolution, as users say it -> the suffix of a layer's text.
+DIRECTIONS: Mapping[str, str] = {
+    "forward": "", "backward_data": "bwd_d", "backward_weights": "bwd_w",
+}  # fmt: skip
+
 # What a precision makes of weights and inputs; autocast casts inside the layer.
 _DTYPE_OF = {
     "tf32": "fp32", "tf32=cudnn": "fp32", "amp=bf16": "fp32", "amp=fp16": "fp32", "int8": "fp32",
@@ -49,7 +57,7 @@ Pair = tuple[int, int]
 class ConvProblem:
     """One two-dimensional convolution (cross-correlation), or the transposed of one.
 
-    It has a bias unless a norm follows it.
+    It has a bias unless a norm follows it, or a backward pass is measured.
 
     Attributes:
         n, c, h, w: batch, channels, height and width of the input.
@@ -62,6 +70,7 @@ class ConvProblem:
         transposed: the transposed convolution of the same kernel, stride and padding.
         output_padding: of a transposed one: rows and columns that the output has more, below and on
             the right.
+        direction: the pass that is computed; a value of ``DIRECTIONS``.
 
     Raises:
         UsageError: no such layer can exist; the message names the numbers.
@@ -83,6 +92,7 @@ class ConvProblem:
     post_ops: tuple[str, ...] = ()
     transposed: bool = False
     output_padding: Pair = (0, 0)
+    direction: str = ""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -96,58 +106,9 @@ class ConvProblem:
             raise UsageError(
                 f"convolution: {'+'.join(('conv', *self.post_ops))} is none of {', '.join(UNITS)}"
             )
-        self._check_sizes()
-        self._check_groups()
-        if self.transposed:
-            self._check_output()
-        else:
-            self._check_kernel()
-
-    def _check_sizes(self) -> None:
-        sizes = {
-            "batch": self.n, "input channels": self.c, "height": self.h, "width": self.w,
-            "output channels": self.k, "kernel height": self.r, "kernel width": self.s,
-            "vertical stride": self.stride[0], "horizontal stride": self.stride[1],
-            "vertical dilation": self.dilation[0], "horizontal dilation": self.dilation[1],
-            "groups": self.groups,
-        }  # fmt: skip
-        for name, value in sizes.items():
-            if value < 1:
-                raise UsageError(f"convolution: {name} {value} must be at least 1")
-        if min(self.padding) < 0:
-            raise UsageError(f"convolution: padding {_pair(self.padding)} must not be negative")
-
-    def _check_groups(self) -> None:
-        for name, value in (("input", self.c), ("output", self.k)):
-            if value % self.groups:
-                raise UsageError(
-                    f"convolution: {self.groups} groups do not divide {value} {name} channels"
-                )
-
-    def _check_output(self) -> None:
-        for more, step, gap in zip(self.output_padding, self.stride, self.dilation, strict=True):
-            if not 0 <= more < max(step, gap):
-                raise UsageError(
-                    f"convolution: output padding {more} must be at least 0 and smaller than stride"
-                    f" {step} or dilation {gap}"
-                )
-        if min(self.p, self.q) < 1:
-            raise UsageError(
-                f"convolution: padding {_pair(self.padding)} leaves nothing of the transposed"
-                f" convolution's output, which has {self.p}x{self.q}"
-            )
-
-    def _check_kernel(self) -> None:
-        if self.output_padding != (0, 0):
-            raise UsageError("convolution: only a transposed one has output padding")
-        (high, wide), (height, width) = self.extent, self.padded
-        if high > height or wide > width:
-            dilated = f" with dilation {_pair(self.dilation)}" if max(self.dilation) > 1 else ""
-            raise UsageError(
-                f"convolution: the {self.r}x{self.s} kernel{dilated} covers {high}x{wide}, more"
-                f" than the padded input of {height}x{width}"
-                f" ({self.h}x{self.w} with padding {_pair(self.padding)})"
-            )
+        if self.direction not in DIRECTIONS.values():
+            raise UsageError(f"convolution: '{self.direction}' is none of bwd_d, bwd_w")
+        existence.check(self)
 
     @property
     def extent(self) -> Pair:
@@ -196,8 +157,8 @@ class ConvProblem:
     def macs(self) -> int:
         """Multiply-accumulates of the definition, for the batch; padding counts, bias does not.
 
-        A transposed convolution multiplies every input with a whole kernel, also where padding cuts
-        the result off.
+        Either backward pass has as many as the forward pass. A transposed convolution multiplies
+        every input with a whole kernel, also where padding cuts the result off.
         """
         if self.transposed:
             return self.n * self.h * self.w * self.k * self.taps
@@ -207,6 +168,29 @@ class ConvProblem:
     def taps(self) -> int:
         """Products summed for one output: C/g x R x S; of a transposed convolution at most."""
         return self.c // self.groups * self.r * self.s
+
+    @property
+    def summed(self) -> int:
+        """Products summed for one element of what is computed, at most."""
+        if self.direction == "bwd_w":
+            return self.n * (self.h * self.w if self.transposed else self.p * self.q)
+        return self.adjoint.taps if self.direction else self.taps
+
+    @property
+    def adjoint(self) -> ConvProblem:
+        """The layer from gradients of the output to those of the input, with the same weights.
+
+        That of a convolution is a transposed one and the other way round. Where a transposed one
+        has an output padding of a stride or more, its output is larger than the input was.
+        """
+        rest = [
+            0 if self.transposed else (size - extent) % stride
+            for size, extent, stride in zip(self.padded, self.extent, self.stride, strict=True)
+        ]
+        return replace(
+            self, c=self.k, h=self.p, w=self.q, k=self.c, direction="",
+            transposed=not self.transposed, output_padding=(rest[0], rest[1]),
+        )  # fmt: skip
 
     @property
     def normed(self) -> bool:
@@ -221,6 +205,8 @@ class ConvProblem:
     @property
     def params(self) -> int:
         """Weights and biases; with a norm, weights and its scales and shifts."""
+        if self.direction:
+            return self.k * self.taps
         return self.k * self.taps + (2 * self.k if self.normed else self.k)
 
     @property
@@ -248,10 +234,14 @@ class ConvProblem:
         """Bytes that every implementation must read and write: input, weights, bias, output.
 
         Of the input only what the kernel touches: a 1x1 kernel with stride 2 reads a quarter. A
-        norm can be folded into weights and bias, and an activation be applied on the way.
+        norm can be folded into weights and bias, and an activation be applied on the way. Backward,
+        the gradient of the output is read, and that of the weights or the whole input is written.
         """
+        if self.direction == "bwd_d":
+            return self.output_bytes + self.weight_bytes + self.input_bytes
         touched = self.n * self.c * self.rows_read * self.columns_read
-        return self.itemsize * (touched + self.k * self.taps + self.k) + self.output_bytes
+        bias = 0 if self.direction else self.k
+        return self.itemsize * (touched + self.k * self.taps + bias) + self.output_bytes
 
     @property
     def rows_read(self) -> int:
@@ -278,11 +268,12 @@ class ConvProblem:
         for letter, pair, usual in (
             ("s", self.stride, (1, 1)), ("p", self.padding, (0, 0)), ("d", self.dilation, (1, 1)),
         ):  # fmt: skip
-            words += [letter + _pair(pair)] if pair != usual else []
+            words += [letter + pair_text(pair)] if pair != usual else []
         if self.transposed:
             more = self.output_padding
-            words.append("t" + (_pair(more) if more != (0, 0) else ""))
+            words.append("t" + (pair_text(more) if more != (0, 0) else ""))
         words += [f"g{self.groups}"] if self.groups != 1 else []
+        words += [self.direction] if self.direction else []
         return "-".join([*words, *self.post_ops])
 
     @property
@@ -354,7 +345,7 @@ _LAYER_FORM = (
     r"k(?P<k>\d+)-(?P<r>\d+)x(?P<s>\d+)"
     rf"(?:-s{_PAIR.format('stride')})?(?:-p{_PAIR.format('padding')})?"
     rf"(?:-d{_PAIR.format('dilation')})?(?P<transposed>-t(?P<more>\d+(?:x\d+)?)?)?"
-    r"(?:-g(?P<g>\d+))?(?P<post>(?:-bn)?(?:-relu)?)"
+    r"(?:-g(?P<g>\d+))?(?:-(?P<direction>bwd_[dw]))?(?P<post>(?:-bn)?(?:-relu)?)"
 )
 _LAYER = re.compile(_LAYER_FORM, re.ASCII)
 _TEXT = re.compile(
@@ -379,11 +370,8 @@ def _of_layer(
         post_ops=tuple(match["post"].split("-")[1:]),
         transposed=match["transposed"] is not None,
         output_padding=_read_pair(match["more"] or "0"),
+        direction=match["direction"] or "",
     )  # fmt: skip
-
-
-def _pair(pair: Pair) -> str:
-    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 
 
 def _read_pair(text: str) -> Pair:

@@ -21,6 +21,8 @@ def _work(problem: ConvProblem) -> ConvWork:
 
 
 def _refuses(problem: ConvProblem) -> str:
+    if problem.direction:
+        return "computes forward passes only"
     return "" if problem.normed else "needs a unit with a batch norm (--unit conv+bn+relu)"
 
 
@@ -34,4 +36,5 @@ IMPLEMENTATION = Implementation(
     tolerance=library.tolerance,
     refuses=_refuses,
     computes=("conv", "transposed"),
+    library=True,
 )

@@ -51,7 +51,8 @@ def run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
 def tolerance(problem: ConvProblem) -> float:
     """What the algorithm that the library chooses may be off."""
     # Where Winograd's algorithm is possible, the library may choose it.
-    possible = not problem.transposed and not winograd.refuses(problem)
+    plain = problem.adjoint if problem.transposed and problem.direction else problem
+    possible = not plain.transposed and not winograd.refuses(plain)
     return roundoff.winograd(4.0)(problem) if possible else roundoff.gemm(problem)
 
 
@@ -77,6 +78,7 @@ def _switch(
         passes=lambda problem: len(problem.post_ops),
         flags=flags,
         computes=("conv", "transposed"),
+        library=True,
     )
 
 

@@ -26,8 +26,8 @@ def accumulator(problem: ConvProblem) -> float:
 
 
 def gemm(problem: ConvProblem) -> float:
-    """One sum of C/g x R x S products per output, rounded to the dtype once at the end."""
-    return 3 * UNIT[problem.dtype] + accumulator(problem) * math.sqrt(problem.taps)
+    """One sum of all products per element, C/g x R x S forward, rounded to the dtype at the end."""
+    return 3 * UNIT[problem.dtype] + accumulator(problem) * math.sqrt(problem.summed)
 
 
 def rounded_taps(rounds: Callable[[ConvProblem], int]) -> Callable[[ConvProblem], float]:

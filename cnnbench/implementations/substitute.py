@@ -14,6 +14,7 @@ from torch import nn
 from cnnbench.conv.catalogue import MIXING
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.facts import Algorithm
+from cnnbench.implementations.backward import BackwardPass
 from cnnbench.implementations.unit import Conv, ConvUnit, Layer
 
 Stages = tuple[ConvProblem, ...]
@@ -52,6 +53,8 @@ class Substitute:
 
     def applies(self, problem: ConvProblem) -> str:
         """Why it cannot replace a layer; empty if it can."""
+        if problem.direction:
+            return f"{self.name} stands for forward passes, not for a backward pass by itself"
         if problem.transposed is not self.transposed:
             return (
                 f"{self.name} stands for {'' if self.transposed else 'no '}transposed convolutions"
@@ -92,16 +95,22 @@ class Substitute:
 
 
 def layer(problem: ConvProblem) -> Layer:
-    """A problem as a module with random weights: the convolution, or a whole unit."""
+    """A problem as a module with random weights: the convolution, a whole unit, or its gradient."""
     conv: Conv
     usual = (problem.c, problem.k, (problem.r, problem.s), problem.stride, problem.padding)
     if problem.transposed:
         conv = nn.ConvTranspose2d(
-            *usual, problem.output_padding, problem.groups, not problem.normed, problem.dilation
+            *usual, problem.output_padding, problem.groups, _biased(problem), problem.dilation
         )
     else:
-        conv = nn.Conv2d(*usual, problem.dilation, problem.groups, not problem.normed)
+        conv = nn.Conv2d(*usual, problem.dilation, problem.groups, _biased(problem))
+    if problem.direction:
+        return BackwardPass(conv, problem)
     return ConvUnit(conv, problem) if problem.post_ops else conv
+
+
+def _biased(problem: ConvProblem) -> bool:
+    return not (problem.normed or problem.direction)
 
 
 def resized(problem: ConvProblem, kernel: tuple[int, int], dilation: int = 1) -> ConvProblem | None:

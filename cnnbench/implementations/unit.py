@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fusion
 
+from cnnbench.implementations.backward import BackwardPass
+
 if TYPE_CHECKING:
     from cnnbench.conv.problem import ConvProblem
 
@@ -32,7 +34,7 @@ class ConvUnit(nn.Sequential):
             self.add_module(name, module)
 
 
-Layer = Conv | ConvUnit
+Layer = Conv | ConvUnit | BackwardPass
 
 
 def after(problem: ConvProblem) -> list[tuple[str, nn.Module]]:
@@ -64,6 +66,8 @@ def folded(layer: Layer) -> tuple[Tensor, Tensor]:
 
     Narrow types are folded in float32 and rounded once. A layer without a bias has zeros.
     """
+    if isinstance(layer, BackwardPass):
+        return layer.kernel
     conv = layer if isinstance(layer, Conv) else layer.get_submodule("conv")
     assert isinstance(conv, Conv)  # noqa: S101 - for the type checker
     weight = conv.weight.detach()

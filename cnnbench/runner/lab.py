@@ -27,6 +27,7 @@ from cnnbench.runner.device import here, memory_limit, of_specs, shared
 from cnnbench.runner.executor import executor
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.suite import Grid
+from cnnbench.usual import BACKWARD
 from cnnbench.usual import IMPLEMENTATIONS as USUAL
 
 if TYPE_CHECKING:
@@ -153,10 +154,13 @@ def prepare(
     return Lab(job, found, layers)
 
 
-def usual_ones(device: Device | None, unit: str | None = None) -> tuple[str, ...]:
+def usual_ones(
+    device: Device | None, unit: str | None = None, direction: str | None = None
+) -> tuple[str, ...]:
     """The implementations that are compared where nothing is named, as far as a device has them."""
     kind = "cpu" if device is None else device.kind
-    names = ("folded", *USUAL) if "bn" in UNITS[unit or "conv"] else USUAL
+    names = BACKWARD.get(direction or "", USUAL)
+    names = ("folded", *names) if "bn" in UNITS[unit or "conv"] else names
     return tuple(name for name in names if kind in catalogue.entry(name).kinds)
 
 

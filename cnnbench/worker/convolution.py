@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,14 +19,15 @@ from cnnbench import implementations
 from cnnbench.architectures.registry import Architecture
 from cnnbench.conv.problem import ConvProblem, of_workload
 from cnnbench.errors import Unsupported
-from cnnbench.implementations import unit
+from cnnbench.implementations import backward, unit
+from cnnbench.implementations.implementation import Prepared
 from cnnbench.implementations.roundoff import UNIT
 from cnnbench.implementations.substitute import layer
 from cnnbench.implementations.substitutes import substitute
 from cnnbench.implementations.unit import Layer
 
 if TYPE_CHECKING:
-    from cnnbench.implementations import Implementation, Prepared
+    from cnnbench.implementations import Implementation
     from cnnbench.implementations.substitute import Substitute
     from cnnbench.spec import Spec, Workload
 
@@ -50,12 +52,15 @@ def architecture(workload: Workload) -> Architecture:
     other = substitute_of(workload)
     if other is not None and (reason := other.applies(problem)):
         raise Unsupported(reason)
+    if problem.direction and workload.phase != "inference":
+        raise Unsupported("a backward pass by itself has no training phase")
     return Architecture(
         name=workload.architecture,
         family="convolution",
         task="layer",
         input=workload.input,
         build=functools.partial(layer if other is None else other.build, problem),
+        inputs=functools.partial(backward.given, problem) if problem.direction else None,
     )
 
 
@@ -83,16 +88,23 @@ class Implemented(nn.Module):
         for number, tensor in enumerate(_plain(self.prepared)):
             self.register_buffer(f"prepared_{number}", tensor)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, K, P, Q)."""
+    def forward(self, x: Tensor, gradient: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, K, P, Q); with a gradient of that, a backward pass."""
+        if gradient is not None:
+            return self.how.differentiate(x, gradient, self.prepared, self.problem)
         return self.how.convolve(x, self.prepared, self.problem)
 
 
 def prepare(layer: Layer, how: Implementation, problem: ConvProblem) -> Prepared:
-    """The weights of a layer as an implementation prepares them, a norm among them."""
+    """The weights of a layer as an implementation prepares them, a norm among them.
+
+    The gradient of the weights does not depend on them.
+    """
     with torch.inference_mode():
+        if problem.direction == "bwd_w":
+            return Prepared((), unit.folded(layer)[1])
         # A layer of a network may have no bias; then adding zeros is part of the measurement.
-        return how.prepare(*unit.folded(layer), problem)
+        return how.prepare(*unit.folded(layer), how.solved(problem))
 
 
 def _plain(prepared: Prepared) -> list[Tensor]:
@@ -119,6 +131,7 @@ def check(spec: Spec) -> None:
         UnknownName: no such implementation.
         Unsupported: it does not apply; the message is the reason.
     """
+    _check_direction(spec)
     name = spec.mode.implementation
     if not name:
         return
@@ -136,6 +149,17 @@ def check(spec: Spec) -> None:
         reason = _no_mode_of_ours(spec, name)
     if reason:
         raise Unsupported(reason)
+
+
+def _check_direction(spec: Spec) -> None:
+    """Refuse modes that compute no backward pass by itself."""
+    mode, layer = spec.mode, spec.workload.is_layer
+    if not layer or not of_workload(spec.workload, mode).direction:
+        return
+    if mode.runtime:
+        raise Unsupported(f"{mode.runtime} computes forward passes, not a backward pass by itself")
+    if mode.precision.startswith("amp"):
+        raise Unsupported("autocast casts nothing in a backward pass by itself")
 
 
 def _check_replacements(spec: Spec) -> None:
@@ -189,7 +213,7 @@ def tolerance(spec: Spec) -> float:
         given = 3 * _INT8
     # The norm's own numbers are rounded to the dtype, and its result is once more.
     given += 4 * UNIT[problem.dtype] * problem.normed
-    return how.tolerance(problem) + given
+    return how.tolerance(how.solved(problem)) + given
 
 
 def usual_norm(problem: ConvProblem) -> float:
@@ -203,4 +227,8 @@ def usual_norm(problem: ConvProblem) -> float:
     left = 0.5 if problem.activated else 1.0
     # nn.ConvTranspose2d draws from the output channels that an input reaches.
     channels = problem.c if problem.transposed else problem.k
-    return float((problem.n * channels * seen * left / 3) ** 0.5)
+    drawn = 1 / 3
+    if problem.direction == "bwd_w":
+        # Gradients of variance 1 in the place of weights.
+        drawn = float(prod(problem.weight_shape[1:]))
+    return float((problem.n * channels * seen * left * drawn) ** 0.5)

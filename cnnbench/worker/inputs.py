@@ -113,6 +113,8 @@ def _of_task(architecture: Architecture, workload: Workload) -> Callable[..., tu
         if task.regions is None:
             raise UsageError(without_regions(architecture.name))
         return task.regions(int(count))
+    if architecture.inputs is not None:
+        return architecture.inputs
     if workload.phase != "inference" and task.training_inputs is not None:
         return task.training_inputs
     return task.inputs

@@ -145,6 +145,34 @@ def test_a_unit_is_not_asked_of_a_model(cnnbench_cli) -> None:
     assert "leave --unit out" in " ".join(done.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("direction", "suffix", "name"),
+    [("backward_data", "bwd_d", "col2im"), ("backward_weights", "bwd_w", "im2col")],
+)
+def test_a_backward_pass_is_part_of_every_id(
+    cnnbench_cli, direction: str, suffix: str, name: str
+) -> None:
+    words = ("conv", "--direction", direction, "--dry-run", "--json", *FAKE)
+    usual = json.loads(cnnbench_cli(*words).stdout)["specs"]
+    suite = json.loads(cnnbench_cli(*words, "--suite", "smoke", "--impl", "none").stdout)["specs"]
+    shown = cnnbench_cli("conv", "--layer", f"{LAYER}-{suffix}", "--impl", name, *FAKE)
+
+    assert all(one["spec"].startswith(f"conv:k64-3x3-p1-{suffix}/") for one in usual)
+    assert any(f"/impl={name}/" in one["spec"] for one in usual)
+    assert all(f"-{suffix}/" in one["spec"] for one in suite)
+    assert f"conv:k64-3x3-p1-{suffix} on 1x64x56x56, 116 M MACs" in shown.stdout
+
+
+def test_a_backward_pass_is_asked_of_layers_alone(cnnbench_cli) -> None:
+    layer = ("conv", "--layer", LAYER, "--direction", "backward_data")
+    model = cnnbench_cli("conv", "lenet", "--direction", "backward_data", *FAKE)
+    unit = cnnbench_cli(*layer, "--unit", "conv+relu", *FAKE)
+
+    assert (model.exit_code, unit.exit_code) == (2, 2)
+    assert "leave --direction out" in " ".join(model.stderr.split())
+    assert "leave --unit out" in " ".join(unit.stderr.split())
+
+
 def test_a_transposed_layer_is_measured_beside_resizing(cnnbench_cli) -> None:
     words = "ConvTranspose2d(64, 32, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1)) on 28x28"
     done = cnnbench_cli("conv", "--layer", words, "--impl", "zero_insertion,col2im,subpixel",

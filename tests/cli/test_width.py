@@ -22,6 +22,7 @@ COMMAND_LINES = [
     "conv --list",
     f"conv --from-model lenet --out conv {FAKE}",
     f"conv --unit conv+bn+relu --out unit {FAKE}",
+    f"conv --direction backward_data --out backward {FAKE}",
     f"profile lenet --out profile {FAKE}",
     f"advise lenet --out advice {FAKE}",
     f"advise lenet --out advice --under 20ms --memory 200MB {FAKE}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -86,8 +87,9 @@ def test_benchdnns_own_rules_hold(text: str, problem: str) -> None:
         ("mb1ic64ih56oc64kh3zz7", "'zz7'"),
         ("mb1ic64ih5oc64kh7", "7x7"),
         ("g5mb1ic64ih56oc64kh3", "5 groups"),
-        ("--dir=BWD_W mb1ic64ih56oc64kh3", "only --dir=FWD_B is measured, not --dir=BWD_W"),
-        ("--dir=BWD_D mb1ic64ih56oc64kh3", "BWD_D"),
+        ("--dir=BWD_WB mb1ic64ih56oc64kh3", "not one measured pass; use --dir=BWD_W"),
+        ("--dir=FWD mb1ic64ih56oc64kh3", "use --dir=FWD_B, BWD_D or BWD_W"),
+        ("--dir=BWD_D --attr-post-ops=relu mb1ic64ih56oc64kh3", "alone, not of conv.relu"),
         ("--pool mb1ic64ih56oc64kh3", "only --conv and --deconv are measured, not --pool"),
         ("--attr-post-ops=sum mb1ic64ih56oc64kh3", "only no --attr-post-ops is measured"),
         ("--alg=WINO mb1ic64ih56oc64kh3", "--alg=WINO"),
@@ -121,6 +123,23 @@ def test_what_is_printed_is_what_benchdnn_takes() -> None:
         "--conv --dir=FWD_B --dt=bf16 --stag=axb --dtag=axb"
         " g4mb8ic32ih9iw7oc64oh4ow7kh3kw1sh2sw1ph1pw0dh1dw0"
     )
+
+
+@given(conv_problems() | transposed_problems(), st.sampled_from(("bwd_d", "bwd_w")))
+def test_a_backward_pass_reads_back(problem: ConvProblem, direction: str) -> None:
+    problem = replace(problem, direction=direction)
+
+    assert f"--dir={direction.upper()} " in to_benchdnn(problem)
+    assert read(to_benchdnn(problem)) == read(problem.text) == problem
+
+
+def test_miopens_numbers_of_passes_are_read() -> None:
+    line = "conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1"
+    passes = {"-F 1": "", "-F 0": "", "--forw 2": "bwd_d", "-F 2": "bwd_d", "-F 4": "bwd_w"}
+
+    for words, direction in passes.items():
+        assert from_miopen(f"{line} {words}") == replace(RESNET, direction=direction)
+    assert from_miopen(f"{line} -m trans -F 2").text == "n1c64h56w56-k64-3x3-p1-t-bwd_d"
 
 
 @pytest.mark.parametrize("reader", [from_miopen, read])
@@ -159,8 +178,12 @@ def test_miopens_short_and_long_words_mean_the_same(text: str) -> None:
         ("conv -n one -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "'one'"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -m depthwise", "depthwise"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -_ 3", "spatial_dim"),
-        ("conv -F 2 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "only forw 1 is measured, not 2"),
-        ("conv -F 4 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "not 4"),
+        (
+            "conv -F 3 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3",
+            "-F 3 is more than one pass; use -F 1",
+        ),
+        ("conv -F 5 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "-F 5 is more"),
+        ("conv -F 6 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "-F 6 is more"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -I NHWC -O NCHW", "NHWC:NCHW"),
         ("convint8 -n 1", "not a MIOpenDriver"),
         ("conv 'x", "quotation"),

@@ -78,13 +78,13 @@ class Multiplications(TorchDispatchMode):
             left, right = args[:2]
             # A product of complex numbers is four of real ones.
             self.count += left.numel() * right.shape[-1] * (4 if left.is_complex() else 1)
-        elif name == "addmm":
+        elif name in {"addmm", "baddbmm"}:
             self.count += args[1].numel() * args[2].shape[-1]
         elif name == "addmv":
             self.count += args[1].values().numel()
         elif name == "addcmul":
             self.count += args[0].numel()
-        elif name in {"matmul", "linear", "einsum", "convolution", "baddbmm", "mv", "dot"}:
+        elif name in {"matmul", "linear", "einsum", "convolution", "mv", "dot"}:
             raise AssertionError(f"no rule for {name}")
         return function(*args, **(kwargs or {}))
 
