@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def places(asked: Iterable[str | Path]) -> list[Path]:
-    """Run directories, each once; none of their files is read.
+    """Run directories, each once and as it was first spelled; none of their files is read.
 
     Args:
         asked: run directories, directories that hold some at any depth, such as a campaign of many
@@ -28,7 +28,7 @@ def places(asked: Iterable[str | Path]) -> list[Path]:
     Raises:
         StoreError: at one of these places is no run.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for one in asked:
         inner = _inside(Path(one))
         if not inner and _PATTERN.intersection(str(one)):
@@ -39,8 +39,9 @@ def places(asked: Iterable[str | Path]) -> list[Path]:
             raise StoreError(
                 f"{one} is not a cnnbench run: it has no {store.MANIFEST}, and contains none"
             )
-        found |= dict.fromkeys(inner)
-    return list(found)
+        for path in inner:
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
 
 
 # What a place needs to be a pattern.

@@ -50,6 +50,16 @@ def test_places_are_runs_directories_of_runs_and_patterns(many: Path, monkeypatc
     assert names(reading.places(["**/0123", "many/a", "many/?"])) == ["0123", "a", "b"]
 
 
+def test_a_run_by_several_spellings_is_one_run(many: Path, monkeypatch) -> None:
+    (many.parent / "link").symlink_to(many / "a")
+    monkeypatch.chdir(many)
+
+    assert reading.places(["a", many / "a", "../many/a", "../link"]) == [Path("a")]
+    assert reading.places(["../many/b", many]) == [Path("../many/b"), many / "a",
+                                                   many / "campaign" / "0123"]  # fmt: skip
+    assert len(cnnbench.load("a", many / "a")) == 2
+
+
 def test_a_place_without_a_run_is_refused_at_once(many: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for place in (tmp_path / "gone", tmp_path / "empty", many / "a" / store.MANIFEST):

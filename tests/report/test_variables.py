@@ -29,7 +29,7 @@ from cnnbench.report.variables import (
 )
 from cnnbench.report.variables import tidy as tidy_variables
 from cnnbench.report.variables.rows import values
-from cnnbench.report.variables.variable import Variable
+from cnnbench.report.variables.variable import Variable, plain
 from tests import made
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def test_a_value_of_another_type_is_an_error_of_ours() -> None:
             Variable("x", kind, "", "m", "s", "e", lambda row: row).value(wrong)
     number = Variable("x", "number", "", "m", "s", "e", lambda row: row)
     integer = replace(number, type="integer")
-    assert number.value(math.inf) is None
+    assert (number.value(math.inf), number.value(10**400)) == (None, None)
     assert (integer.value(2**70), integer.value(3.0)) == (None, 3)
 
 
@@ -249,3 +249,48 @@ def test_what_a_file_made_up_is_left_out(run: StoredRun) -> None:
     found = dict(zip(names, row, strict=True))
     for name in ("cpu", "host_memory_bytes", "hypervisor", "load_1min", "plan_rounds"):
         assert found[name] is None, name
+
+
+# What no figure of a file can be, although JSON as Python reads it has it.
+NO_FIGURES = (math.nan, math.inf, -math.inf, 10**400, "abc", [], {}, True)
+
+
+@pytest.mark.parametrize("odd", NO_FIGURES, ids=[f"{one}"[:9] for one in NO_FIGURES])
+def test_figures_that_are_none_leave_their_cells_empty(run: StoredRun, odd: object) -> None:
+    # A load or quota of another type than a number is refused where the environment is read.
+    number = odd if isinstance(odd, int | float) else math.nan
+    hard = {**run.environment.hard, "memory_gib": odd, "cpu_quota": number, "cores_total": odd}
+    soft = {"load": [number]}
+    bad = replace(
+        run,
+        environment=replace(run.environment, hard=hard, soft=soft),
+        manifest=replace(run.manifest, plan={"budget": odd, "seed": odd}),
+    )
+    names = [one.name for one in TABLES["records"]]
+
+    rows = list(values(TABLES["records"], records_of([bad, run])))
+
+    found = dict(zip(names, rows[0], strict=True))
+    for name in ("host_memory_bytes", "cpu_quota_cores", "cores_total", "load_1min",
+                 "plan_budget_s", "plan_seed"):  # fmt: skip
+        assert found[name] is None, name
+    assert len(rows) == 2 * len(run.records)
+
+
+@pytest.mark.parametrize(
+    ("written_down", "cell"),
+    [(5, None), ("abc", None), ({"avx2": 1}, None), (True, None), (["avx2", 5, "fma"], "avx2,fma")],
+)
+def test_instruction_sets_are_a_list_of_names(run: StoredRun, written_down, cell) -> None:
+    hard = {**run.environment.hard, "instruction_sets": written_down, "memory_gib": 1e308}
+    bad = replace(run, environment=replace(run.environment, hard=hard))
+    names = [one.name for one in TABLES["records"]]
+
+    found = dict(zip(names, next(values(TABLES["records"], records_of([bad]))), strict=True))
+
+    assert (found["instruction_sets"], found["host_memory_bytes"]) == (cell, None)
+
+
+def test_what_a_driver_said_may_be_beyond_every_number() -> None:
+    assert (plain(10**400, int, float), plain(math.nan, int, float)) == (None, None)
+    assert (plain(10**300, int, float), plain("a", str), plain(3.5, float)) == (10**300, "a", 3.5)

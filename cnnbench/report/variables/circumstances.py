@@ -44,6 +44,11 @@ def _load(row: StoredEntry) -> Any:
     return found[0] if found else None
 
 
+def _instruction_sets(row: StoredEntry) -> str:
+    found = plain(row.hard.get("instruction_sets"), list, tuple) or ()
+    return ",".join(one for one in found if isinstance(one, str))
+
+
 def _environment() -> list[Variable]:
     return [
         _fact("cpu", "text", "", "model of the processor", lambda row: row.hard.get("cpu")),
@@ -53,8 +58,7 @@ def _environment() -> list[Variable]:
               lambda row: row.hard.get("architecture")),
         Variable("instruction_sets", "text", "",
                  "instruction sets of use to convolutions, separated by commas",
-                 _ENVIRONMENT, _UNKNOWN,
-                 lambda row: ",".join(map(str, row.hard.get("instruction_sets") or ()))),
+                 _ENVIRONMENT, _UNKNOWN, _instruction_sets),
         _fact("cores_total", "integer", "1", "cores of the host",
               lambda row: row.hard.get("cores_total")),
         _fact("cores_usable", "integer", "1", "cores that the process may use",
@@ -103,7 +107,8 @@ def _environment() -> list[Variable]:
 
 def _gib(found: Any) -> int | None:
     known = plain(found, int, float)
-    return None if known is None else round(known * (1 << 30))
+    size = None if known is None else plain(known * (1 << 30), int, float)
+    return None if size is None else round(size)
 
 
 # Field of a plan -> type, unit, meaning.

@@ -117,7 +117,15 @@ def _integer(found: Any, name: str) -> int | None:
 def _number(found: Any, name: str) -> float | None:
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise _unlike(found, name)
-    return float(found) if math.isfinite(found) else None
+    return float(found) if _finite(found) else None
+
+
+def _finite(found: float) -> bool:
+    try:
+        return math.isfinite(found)
+    except OverflowError:
+        # An integer that a file made up can be beyond every float.
+        return False
 
 
 def _truth(found: Any, name: str) -> bool | None:
@@ -141,7 +149,12 @@ def as_json(found: Any) -> str:
 
 
 def plain(found: Any, *kinds: type) -> Any:
-    """What a file says, where it is of such a type; ``None`` for anything else."""
+    """What a file says, where it is of such a type; ``None`` for anything else.
+
+    A number that is not finite, or is beyond every float, is of no type.
+    """
     if isinstance(found, bool) and bool not in kinds:
+        return None
+    if isinstance(found, int | float) and not _finite(found):
         return None
     return found if isinstance(found, kinds) else None
