@@ -298,14 +298,6 @@ LINES = (
     Case("--direction is for --layer and --suite: the layers of a model are measured"
          " forward; leave --direction out", "conv lenet --direction backward_data --rounds 2",
          r"leave (?P<drop>--direction) out"),
-    Case("'{}': --dir={} is not one measured pass; use --dir={}",
-         "conv --layer '--dir=BWD_WB mb1ic8ih8oc8kh1' --dry-run", r"use (?P<run>--dir=BWD_W)",
-         {"run": "conv --layer '--dir=BWD_W mb1ic8ih8oc8kh1' --dry-run"}),
-    Case("'{}': -F {} is more than one pass; use -F 1 (forward), -F 2 (gradient of the input) or"
-         " -F 4 (of the weights)",
-         "conv --layer 'conv -F 3 -n 1 -c 8 -H 8 -W 8 -k 8 -y 1 -x 1' --dry-run",
-         r"(?P<run>-F 2) ",
-         {"run": "conv --layer 'conv -F 2 -n 1 -c 8 -H 8 -W 8 -k 8 -y 1 -x 1' --dry-run"}),
     Case("--unit {} has no backward pass by itself, which is of a convolution alone; leave"
          " --unit out", f"conv --layer {LAYER} --unit conv+relu --direction backward_data",
          r"leave (?P<drop>--unit) out"),
@@ -581,8 +573,11 @@ OTHERS: Mapping[str, Other] = {
     "needs the package safetensors": Other((), _NETWORK),
     # No remedies.
     "; --memory was held against weights alone": Other((), "what was not looked at"),
-    "--conv --dir=FWD_B": Other((), "benchdnn's own options"),
-    "only --conv is measured, not --{}": Other((), "benchdnn's own options"),
+    "{} --dir={} --dt={} --stag={}": Other((), "benchdnn's own options"),
+    "only --conv and --deconv are measured, not --{}": Other((), "benchdnn's own options"),
+    "--dir={} is not one measured pass": Other((), "benchdnn's own options"),
+    "-F {} is more than one pass": Other((), "MIOpenDriver's own options"),
+    "needs a unit with a batch norm (--unit conv+bn+relu)": Other((), "what does not apply"),
     "no --{}": Other((), "benchdnn's own options"),
     "is measured, not --{}={}": Other((), "benchdnn's own options"),
     "which 'cnnbench check --out DIR' leaves": Other((), "what a directory should hold"),

@@ -211,7 +211,9 @@ def _transposed_axis(given: Mapping[str, int], axis: str, text: str) -> _Axis:
     plain = {name: value for name, value in given.items() if name[0] != "o"}
     size, kernel, stride, _, dilation, _ = _axis(plain, axis, text)
     whole = (size - 1) * stride + (kernel - 1) * dilation + 1
-    output, padding = given.get(f"o{axis}", whole), given.get(f"p{axis}")
+    output, padding = given.get(f"o{axis}"), given.get(f"p{axis}")
+    if output is None:
+        output = whole - 2 * (padding or 0)
     if padding is None:
         padding = max(0, (whole - output + 1) // 2)
     return size, kernel, stride, padding, dilation, max(0, output - whole + 2 * padding)

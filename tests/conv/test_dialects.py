@@ -194,3 +194,17 @@ def test_miopens_short_and_long_words_mean_the_same(text: str) -> None:
 def test_what_miopen_can_say_and_we_cannot_is_refused(text: str, word: str) -> None:
     with pytest.raises(UsageError, match=word):
         from_miopen(text)
+
+
+@pytest.mark.parametrize(
+    ("axes", "padding", "output"),
+    [("mb1ic8ih7oc16kh5sh4ph1", (1, 1), 27), ("mb1ic8ih5oc16kh3sh2ph1", (1, 1), 9),
+     ("mb1ic8ih5oc16oh10kh3sh2ph1", (1, 1), 10), ("mb1ic8ih5oc16kh3sh2", (0, 0), 11)],
+)  # fmt: skip
+def test_a_transposed_layer_without_its_output_has_no_output_padding(
+    axes: str, padding: tuple[int, int], output: int
+) -> None:
+    found = from_benchdnn(f"--deconv {axes}")
+
+    assert found.padding == padding
+    assert found.output_shape[-1] == output
