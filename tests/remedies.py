@@ -576,7 +576,6 @@ OTHERS: Mapping[str, Other] = {
     "{} --dir={} --dt={} --stag={}": Other((), "benchdnn's own options"),
     "only --conv and --deconv are measured, not --{}": Other((), "benchdnn's own options"),
     "--dir={} is not one measured pass": Other((), "benchdnn's own options"),
-    "-F {} is more than one pass": Other((), "MIOpenDriver's own options"),
     "needs a unit with a batch norm (--unit conv+bn+relu)": Other((), "what does not apply"),
     "no --{}": Other((), "benchdnn's own options"),
     "is measured, not --{}={}": Other((), "benchdnn's own options"),
