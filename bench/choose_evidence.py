@@ -5,7 +5,8 @@
 First the choice, with the clock and an operator table of its own, so that nothing was timed before.
 Then every network that could have been a better choice is measured as ``cnnbench run`` measures:
 those that are at least as accurate, unless their prediction is more than ``--beyond`` times the
-limit, or they are more work than the machine does in that time. The likeliest come first. A network
+limit, or what networks of so much work usually take where there is no prediction. The likeliest
+come first. A network
 appends a line to ``measured.jsonl``; what is there is not measured again, so the script can be
 stopped at any time. Writes ``choose.md`` as well, also with ``--minutes 0``.
 """
@@ -22,8 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from cnnbench import proving, store, units
-from cnnbench.prediction import kept
-from cnnbench.prediction.contenders import Contender
 from cnnbench.report.filter import quantity
 from cnnbench.spec import Spec
 
@@ -52,22 +51,19 @@ def choose(given: argparse.Namespace) -> Line:
     return found
 
 
-def rivals(folder: Path, choice: Line, beyond: float) -> list[Contender]:
+def rivals(choice: Line, beyond: float) -> list[Line]:
     """Contenders that could have been a better choice, the likeliest first."""
-    known = kept.read(folder / "run")
-    if known is None:
-        return []
-    limit = known.limits.seconds
-    top1 = 0.0 if choice["best"] is None else known.contenders[choice["best"]].top1
+    known = {one["spec"]: one for one in choice["contenders"]}
+    limit = choice["limits"]["seconds"]
+    top1 = 0.0 if choice["best"] is None else known[choice["best"]]["top1"]
     found = [
         one
-        for one in known.contenders.values()
-        if one.top1 >= top1
-        and not one.out
-        and one.floor <= beyond * limit
-        and (one.seconds or 0.0) <= beyond * limit
+        for one in known.values()
+        if one["top1"] >= top1
+        and not one.get("out")
+        and (one.get("seconds") or one.get("rough") or 0.0) <= beyond * limit
     ]
-    return sorted(found, key=lambda one: one.seconds or one.rough or 0.0)
+    return sorted(found, key=lambda one: one.get("seconds") or one.get("rough") or 0.0)
 
 
 def measured(spec: Spec) -> Line:
@@ -146,9 +142,9 @@ def main() -> None:
     text = path.read_text(encoding="utf8") if path.exists() else ""
     lines = [json.loads(line) for line in text.splitlines() if line]
     done = {line["spec"] for line in lines}
-    waiting = [one for one in rivals(given.folder, choice, given.beyond) if one.spec not in done]
+    waiting = [one for one in rivals(choice, given.beyond) if one["spec"] not in done]
     while waiting and time.monotonic() < end:
-        line = measured(Spec.parse(waiting.pop(0).spec))
+        line = measured(Spec.parse(waiting.pop(0)["spec"]))
         with path.open("a", encoding="utf8") as file:
             file.write(json.dumps(line) + "\n")
         lines.append(line)
