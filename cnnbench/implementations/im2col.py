@@ -64,11 +64,13 @@ def _run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
 
 def _weights(x: Tensor, gradient: Tensor, problem: ConvProblem) -> Tensor:
     g = problem.groups
+    columns = _columns(x, problem)
     found = x.new_empty((g, problem.k // g, problem.taps))
     parts = gradient.view(problem.n, g, problem.k // g, -1)
-    # The first product overwrites, the others add to it.
-    for at, (image, window) in enumerate(zip(parts, _columns(x, problem), strict=True)):
-        torch.baddbmm(found, image, window.transpose(1, 2), beta=min(at, 1), out=found)
+    # The first product overwrites, the others add to it; group by group, as in the forward pass.
+    for at, (image, window) in enumerate(zip(parts, columns, strict=True)):
+        for part in range(g):
+            torch.addmm(found[part], image[part], window[part].T, beta=min(at, 1), out=found[part])
     return found.view(problem.weight_shape)
 
 
