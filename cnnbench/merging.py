@@ -111,9 +111,10 @@ def whole(runs: Sequence[StoredRun]) -> None:
     open_runs = [run for run in runs if run.missing or run.unfinished]
     if not absent and not open_runs:
         return
-    begun = {shards.first(run.manifest.shard) for run in open_runs} - {0}
+    # A merged run does not say of which of its shards a spec is: each of them may be meant.
+    begun = {one.number for run in open_runs for one in shards.held(run.manifest.shard)}
     numbers = sorted({one.number for one in absent} | begun)
-    counts = {shards.read(text.split(",")[0]).count for text, _ in _known(runs)}
+    counts = {one.count for text, _ in _known(runs) for one in shards.held(text)}
     if len(counts) == 1 and numbers:
         word = "shard" if len(numbers) == 1 else "shards"
         what = f"{word} {','.join(map(str, numbers))} of {counts.pop()}"

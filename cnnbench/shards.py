@@ -88,13 +88,18 @@ _AND = ","
 
 def together(texts: Iterable[str]) -> str:
     """Several shards of one grid as a run that holds them all has them: ``1/8,3/8``."""
-    found = {read(one) for text in texts for one in text.split(_AND)}
+    found = {one for text in texts for one in held(text)}
     return _AND.join(one.text for one in sorted(found, key=lambda one: one.number))
+
+
+def held(text: str) -> list[Shard]:
+    """The shards that a run holds, as ``together`` writes them; empty for a run that is none."""
+    return [read(one) for one in text.split(_AND)] if text else []
 
 
 def first(text: str) -> int:
     """The number of the first shard in a run; 0 for a run that is none."""
-    return read(text.split(_AND)[0]).number if text else 0
+    return held(text)[0].number if text else 0
 
 
 def gone(known: Iterable[tuple[str, str]]) -> list[Shard]:
@@ -105,8 +110,7 @@ def gone(known: Iterable[tuple[str, str]]) -> list[Shard]:
     """
     there: dict[tuple[str, int], set[int]] = {}
     for text, name in known:
-        for one in text.split(_AND):
-            shard = read(one)
+        for shard in held(text):
             there.setdefault((name, shard.count), set()).add(shard.number)
     return [
         Shard(one, count)

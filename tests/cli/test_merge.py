@@ -102,6 +102,21 @@ def test_only_what_is_whole_is_merged_where_that_is_asked_for(
     assert len(store.read(tmp_path / "all").records) == 10
 
 
+def test_of_a_merged_run_every_shard_may_be_the_one_that_is_not_whole(
+    cnnbench_cli, shards: list[Path], tmp_path: Path
+) -> None:
+    lines = (shards[1] / store.RECORDS).read_text().splitlines(keepends=True)
+    (shards[1] / store.RECORDS).write_text("".join(lines[:-1]) + lines[-1][:50])
+    assert cnnbench_cli("merge", *shards[:2], "--out", "part").exit_code == 0
+
+    done = cnnbench_cli("merge", "part", shards[2], "--whole", "--out", "all")
+
+    assert done.exit_code == 3
+    assert "not whole: shards 1,2 of 3 not measured to the end" in done.stderr
+    assert cnnbench_cli("run", "--resume", "part").exit_code == 0
+    assert cnnbench_cli("merge", "part", shards[2], "--whole", "--out", "all").exit_code == 0
+
+
 def test_runs_that_are_no_shards_are_whole_when_they_are_finished(
     cnnbench_cli, tmp_path: Path, eager, twice_as_fast
 ) -> None:
