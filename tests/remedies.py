@@ -484,7 +484,7 @@ OTHERS: Mapping[str, Other] = {
     "install that there with: pip install": Other(
         (), "done on another host; read in tests/runner/cluster/test_contract.py"
     ),
-    "with: ray start --head --port={}": Other((), "Ray's own command"),
+    "with: ray start --head {}={}": Other((), "Ray's own command"),
     "is a run over many hosts; drop --{}": Other(("run",), "run in tests/cli/test_cluster.py"),
     "ray start … --resources=": Other((), "Ray's own command"),
     "let CUDA_VISIBLE_DEVICES leave one kind, or use --device {}": Other(

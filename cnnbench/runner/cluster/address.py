@@ -47,8 +47,14 @@ def refuse_silent(address: str, seconds: float = REACH_SECONDS) -> None:
     if told:
         raise UsageError(
             f"--cluster {address}: no Ray cluster can be reached there ({told}); begin one on"
-            f" {host} with: ray start --head --port={port}"
+            f" {host} with: ray start --head {_port_option(address)}={port}"
         )
+
+
+def _port_option(address: str) -> str:
+    """What has ``ray start`` listen at the port of such an address."""
+    # Clients from outside have a port of their own.
+    return "--ray-client-server-port" if address.startswith("ray://") else "--port"
 
 
 def _parts(address: str) -> tuple[str, int]:

@@ -66,6 +66,16 @@ def test_where_nothing_listens_it_is_said_how_to_begin() -> None:
     )
 
 
+def test_where_no_client_is_let_in_it_is_said_how_to_let_one_in() -> None:
+    port = closed()
+    with pytest.raises(UsageError) as refused:
+        address.refuse_silent(f"ray://127.0.0.1:{port}")
+
+    assert str(refused.value).endswith(
+        f"begin one on 127.0.0.1 with: ray start --head --ray-client-server-port={port}"
+    )
+
+
 def test_what_is_not_ray_is_told_from_it(monkeypatch) -> None:
     with (
         listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port,
