@@ -87,6 +87,9 @@ def _try(host: str, port: int, seconds: float, why: list[str]) -> None:
 def _refused(found: socket.socket) -> list[str]:
     """Why what listens is not Ray; empty if it may be."""
     found.sendall(_PREFACE)
-    answer = found.recv(_HEAD)
+    answer = b""
+    # A frame need not arrive at once; nothing comes once the other side has ended.
+    while len(answer) < _HEAD and (more := found.recv(_HEAD - len(answer))):
+        answer += more
     speaks = len(answer) == _HEAD and answer[_TYPE] == _SETTINGS
     return [] if speaks else ["what listens there is not Ray"]

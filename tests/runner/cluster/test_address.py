@@ -17,18 +17,21 @@ SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 
 
 @contextmanager
-def listening(answer: bytes | None) -> Iterator[int]:
-    """The port of a server that says something at once to whoever connects, or never anything."""
+def listening(*answers: bytes) -> Iterator[int]:
+    """The port of a server that answers in such pieces, or never if there are none."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             there, _ = server.accept()
             with there:
                 there.recv(100)
-                if answer is not None:
-                    there.sendall(answer)
-                    return
-                done.wait(10)
+                there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for one in answers:
+                    there.sendall(one)
+                    # Long enough for a piece to arrive by itself.
+                    time.sleep(0.05)
+                if not answers:
+                    done.wait(10)
 
         done = threading.Event()
         thread = threading.Thread(target=serve, daemon=True)
@@ -48,6 +51,12 @@ def closed() -> int:
 def test_where_ray_may_listen_nothing_is_said(scheme: str) -> None:
     with listening(SETTINGS) as port:
         address.refuse_silent(f"{scheme}127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("cut", [1, 4, 8])
+def test_an_answer_may_come_in_pieces(cut: int) -> None:
+    with listening(SETTINGS[:cut], SETTINGS[cut:]) as port:
+        address.refuse_silent(f"127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize("name", [address.LOCAL, address.AUTO])
@@ -82,13 +91,15 @@ def test_what_is_not_ray_is_told_from_it(monkeypatch) -> None:
         pytest.raises(UsageError, match="what listens there is not Ray"),
     ):
         address.refuse_silent(f"127.0.0.1:{port}")
+    with listening(SETTINGS[:5]) as port, pytest.raises(UsageError, match="there is not Ray"):
+        address.refuse_silent(f"127.0.0.1:{port}")
     monkeypatch.setenv("RAY_USE_TLS", "1")
     with listening(b"") as port:
         address.refuse_silent(f"127.0.0.1:{port}")
 
 
 def test_who_never_answers_is_not_waited_for() -> None:
-    with listening(None) as port, pytest.raises(UsageError, match=r"no answer within 0\.1 s"):
+    with listening() as port, pytest.raises(UsageError, match=r"no answer within 0\.1 s"):
         address.refuse_silent(f"127.0.0.1:{port}", seconds=0.1)
 
 
