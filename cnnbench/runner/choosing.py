@@ -127,7 +127,12 @@ class Chooser:
         some = state.unseen[: each * foreteller.side_by_side]
         best = "" if state.best is None else f"; best so far: {state.best.network}"
         self._say(f"predicting {len(some)} of {len(state.unseen)} networks that are left{best}")
-        found = foreteller.told(some, self.limits.seconds)
+        # What may be the answer already is measured in the time that is left.
+        share = _PREDICTING if state.could else 1.0
+        found = []
+        for one in foreteller.told(some, self.limits.seconds, share):
+            self.update([one])
+            found.append(one)
         times = {one.network: one.seconds for one in found if one.seconds is not None}
         # What is known of a network says something of its modes that are not predicted.
         others = [
@@ -135,7 +140,7 @@ class Chooser:
             for one in self.contenders.values()
             if one.seconds is None and not one.is_unseen and one.network in times
         ]
-        self.update([*found, *(one for one in others if one.spec not in {f.spec for f in found})])
+        self.update([one for one in others if one.spec not in {other.spec for other in found}])
         self.update_rates()
 
     def measure(self, specs: Sequence[Spec]) -> None:
@@ -296,8 +301,8 @@ def by_table(
             if not state.unseen:
                 break
             say(f"predicting {units.number(len(state.unseen), 'network')}")
-            found = foreteller.told(state.unseen[: _TRACED * tracer.side_by_side], limits.seconds)
-            contenders |= {one.spec: one for one in found}
+            chunk = state.unseen[: _TRACED * tracer.side_by_side]
+            contenders |= {one.spec: one for one in foreteller.told(chunk, limits.seconds)}
     return Chosen(
         limits, tuple(contenders.values()), proofs, state, known.environment, False, str(path),
         field.unknown, field.elsewhere, seconds=time.monotonic() - began, problems=known.problems,

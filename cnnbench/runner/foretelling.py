@@ -23,7 +23,7 @@ from cnnbench.runner.predicting import MODES, NETWORKS, fitting
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cnnbench.prediction.contenders import Contender
     from cnnbench.prediction.model import Model
@@ -233,40 +233,43 @@ class Foreteller:
                 probe.traced |= {name: one.trace for name, one in found if one.trace is not None}
                 probe.measure_networks(some, share)
 
-    def told(self, some: Sequence[Contender], seconds: float) -> list[Contender]:
-        """Contenders with their predictions, or with why there is none.
+    def told(
+        self, some: Sequence[Contender], seconds: float, share: float = 1.0
+    ) -> Iterator[Contender]:
+        """Contenders with their predictions, or with why there is none, as they become known.
 
         Args:
             some: to be predicted.
             seconds: the limit; what is clearly beyond it has none of its operators timed.
+            share: of the time of the probe, after which no operator is timed.
         """
-        found = [
-            replace(one, why=self._unfitted.get(one.mode) or f"mode {one.mode} is not predicted")
-            for one in some
-            if one.mode not in self._models
-        ]
         ready = [one for one in some if one.mode in self._models]
+        for one in some:
+            if one.mode not in self._models:
+                why = self._unfitted.get(one.mode) or f"mode {one.mode} is not predicted"
+                yield replace(one, why=why)
         rates = Rates(self._known(), self._threads)
         answers = self._traced([one.spec for one in ready], rates.within(seconds))
         for one, answer in zip(ready, answers, strict=True):
             trace = answer.trace
             if trace is None:
                 out = "" if answer.built else UNBUILT
-                found.append(replace(one, why=answer.why or "not traced", out=out))
+                yield replace(one, why=answer.why or "not traced", out=out)
             elif not trace.whole:
                 macs = max(one.macs or 0, trace.macs)
-                found.append(replace(one, macs=macs, floor=rates.least(macs)))
+                yield replace(one, macs=macs, floor=rates.least(macs))
             else:
-                found.append(self._predicted(replace(one, macs=trace.macs), trace, seconds))
-        return found
+                yield self._predicted(replace(one, macs=trace.macs), trace, seconds, share)
 
-    def _predicted(self, one: Contender, trace: OperatorTrace, seconds: float) -> Contender:
+    def _predicted(
+        self, one: Contender, trace: OperatorTrace, seconds: float, share: float
+    ) -> Contender:
         """By operators that are guessed; where that is near the limit, they are timed before."""
         told = self._by_table(one, trace)
         near = told.low is None or told.low <= _CLEARLY * seconds
         if not near or self._probe is None or trace.foreign:
             return told
-        self._probe.time_operators(trace, self._threads, 1.0)
+        self._probe.time_operators(trace, self._threads, share)
         return self._by_table(one, trace)
 
     def _by_table(self, one: Contender, trace: OperatorTrace) -> Contender:
