@@ -97,7 +97,7 @@ class Tracer:
         return TraceEach(specs=tuple(specs), seed=self._seed, most_macs=most_macs)
 
     def _seconds(self, count: int) -> float:
-        """For how long so many networks may be traced."""
+        """For how long a process may trace a number of networks."""
         return max(1.0, min(self._timeout, _IMPORT_SECONDS + count * _TRACE_SECONDS, self._left()))
 
     def _told(
