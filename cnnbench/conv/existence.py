@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 from cnnbench.errors import UsageError
 
-if TYPE_CHECKING:
-    from cnnbench.conv.problem import ConvProblem
+# A ``ConvProblem``, which is above this room.
+_Problem: TypeAlias = Any
 
 
-def check(problem: ConvProblem) -> None:
+def check(problem: _Problem) -> None:
     """Refuse a layer that cannot exist.
 
     Raises:
@@ -29,7 +29,7 @@ def check(problem: ConvProblem) -> None:
         )
 
 
-def _check_sizes(problem: ConvProblem) -> None:
+def _check_sizes(problem: _Problem) -> None:
     sizes = {
         "batch": problem.n, "input channels": problem.c, "height": problem.h, "width": problem.w,
         "output channels": problem.k, "kernel height": problem.r, "kernel width": problem.s,
@@ -44,7 +44,7 @@ def _check_sizes(problem: ConvProblem) -> None:
         raise UsageError(f"convolution: padding {pair_text(problem.padding)} must not be negative")
 
 
-def _check_groups(problem: ConvProblem) -> None:
+def _check_groups(problem: _Problem) -> None:
     for name, value in (("input", problem.c), ("output", problem.k)):
         if value % problem.groups:
             raise UsageError(
@@ -52,7 +52,7 @@ def _check_groups(problem: ConvProblem) -> None:
             )
 
 
-def _check_output(problem: ConvProblem) -> None:
+def _check_output(problem: _Problem) -> None:
     paddings = zip(problem.output_padding, problem.stride, problem.dilation, strict=True)
     for more, step, gap in paddings:
         if not 0 <= more < max(step, gap):
@@ -67,7 +67,7 @@ def _check_output(problem: ConvProblem) -> None:
         )
 
 
-def _check_kernel(problem: ConvProblem) -> None:
+def _check_kernel(problem: _Problem) -> None:
     if problem.output_padding != (0, 0):
         raise UsageError("convolution: only a transposed one has output padding")
     (high, wide), (height, width) = problem.extent, problem.padded

@@ -110,7 +110,7 @@ class Tracer:
             return ()
 
     def _by_halves(self, specs: Sequence[str], most_macs: int | None) -> list[TracedNetwork]:
-        """Of some with one that workers die of or hang in: that one alone has no trace."""
+        """The same where workers die of one, or hang in it: that one alone has no trace."""
         if len(specs) == 1:
             return [self._alone(specs[0], most_macs)]
         half = len(specs) // 2

@@ -118,7 +118,7 @@ class Deal:
         return found
 
     def _soonest(self, free: Iterable[str], now: float) -> dict[str, Parcel]:
-        """The first that each would have, if everything went to the host that would end it first."""
+        """The first of each, if everything went to the host that would end it first."""
         slow = slowness(self.paces, self.hosts)
         # Hosts that are nearly alike stand in one queue, so that few are asked for each group.
         queues: dict[tuple[str, int], list[tuple[float, str]]] = {}
