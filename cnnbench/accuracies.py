@@ -97,6 +97,8 @@ def _rows(path: Path, lines: csv.DictReader[str]) -> tuple[GivenAccuracy, ...]:
         found.append(_row(f"{path}:{lines.line_num}", row))
     if not found:
         raise UsageError(f"{path}: no rows")
+    if all(row.top1 <= 1 for row in found):
+        raise UsageError(f"{path}: {TOP1} is in percent, and all of its values are at most 1")
     return tuple(found)
 
 

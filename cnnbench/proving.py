@@ -21,7 +21,7 @@ def proof(record: Record) -> Proof:
     peak = metrics.metric("peak_memory").of(record)
     doubt = flaw.said if flaw is not None and flaw in flaws.OF_TIMES else ""
     return Proof(time.point, time.low, time.high, None if peak is None else peak.point, doubt=doubt,
-                 rounds=record.rounds)  # fmt: skip
+                 rounds=record.rounds, disturbed=flaw is flaws.DISTURBED)  # fmt: skip
 
 
 def proofs(records: Iterable[Record]) -> dict[str, Proof]:

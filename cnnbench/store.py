@@ -3,8 +3,7 @@
 A run is written once and only ever added to: one write per group of records, flushed to disk, so
 that a kill at any byte loses nothing that was reported. Only its end drops superseded records and
 puts the others into the order of the manifest, by a new file in place of the old. A torn last line
-is skipped when reading and closed off when resuming. Everything is JSON; nothing is unpickled or
-evaluated.
+is skipped when reading and closed off when resuming. Everything is JSON; nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from cnnbench import files
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import SchemaError, StoreError, UsageError
+from cnnbench.prediction.kept import PREDICTIONS
 from cnnbench.record import Record, from_json, lean, to_json
 from cnnbench.version import VERSION
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MANIFEST, ENVIRONMENT, RECORDS = "manifest.json", "environment.json", "records.jsonl"
-_SCHEMA = 1
-# How every record's line begins: a run that was killed in its first one is still a run.
+_SCHEMA, _HOLDS = 1, ("other files", "another run")
+# How a record's line begins: a run that was killed in its first one is still a run.
 _OPENING = b'{"id":'
 
 
@@ -271,10 +271,10 @@ def refuse_full(path: Path) -> None:
         raise StoreError(f"{path}: {error.strerror}") from error
     if full:
         run = (path / MANIFEST).exists()
-        again = f"cnnbench run --resume {shlex.quote(str(path))}"
+        command = "choose" if (path / PREDICTIONS).exists() else "run"
+        again = f"cnnbench {command} --resume {shlex.quote(str(path))}"
         hint = f"continue it with {again}, or" if run else "so"
-        holds = "another run" if run else "other files"
-        raise StoreError(f"{path} holds {holds}; {hint} choose another --out")
+        raise StoreError(f"{path} holds {_HOLDS[run]}; {hint} choose another --out")
 
 
 def write_whole(path: Path, data: Any) -> None:

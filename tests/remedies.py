@@ -330,7 +330,7 @@ LINES = (
          r"use (?P<put>--mode eager)"),
     Case("use --mode {}, or measure it with 'cnnbench run'", "predict lenet --mode amp",
          r"with '(?P<run>cnnbench run)'", {"run": "run lenet --modes amp --rounds 2"}),
-    Case("{}: not an operator table; drop --table to make one here",
+    Case("{}: no operator table; move it away, or drop --table to make one here",
          "predict lenet --table other.json", r"drop (?P<drop>--table) to make one"),
     Case("no limit of time; give one, such as --under 20ms", "choose --threads 1",
          r"such as (?P<put>--under 20ms)"),
@@ -571,6 +571,8 @@ OTHERS: Mapping[str, Other] = {
     "'timm:' names need timm": Other((), _NETWORK),
     "pynvml is not installed": Other((), _NETWORK),
     "needs the package safetensors": Other((), _NETWORK),
+    "cnnbench {} --resume {}": Other(("run",), "run in tests/cli/test_choose.py"),
+    "by cnnbench choose --resume": Other(("choose",), "run in tests/cli/test_choose.py"),
     # No remedies.
     "; --memory was held against weights alone": Other((), "what was not looked at"),
     "{} --dir={} --dt={} --stag={}": Other((), "benchdnn's own options"),

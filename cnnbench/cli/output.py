@@ -88,6 +88,17 @@ def write_parts(parts: Iterable[str], output: Path | None) -> None:
             file.write(part.encode("utf8", "replace"))
 
 
+def _refuse_own(output: Path) -> None:
+    """Refuse to write a report of a run over its measurements."""
+    # Most commands that print never read a run.
+    from cnnbench import store
+    from cnnbench.prediction.kept import PREDICTIONS
+
+    parts = {store.MANIFEST, store.RECORDS, store.ENVIRONMENT, PREDICTIONS}
+    if output.name in parts and (output.parent / store.MANIFEST).exists():
+        raise StoreError(f"{output} is a part of the run there; choose another file")
+
+
 @contextmanager
 def opened(output: Path) -> Iterator[BinaryIO]:
     """The file that a user named, to be written part after part; whole or not at all.
@@ -95,6 +106,7 @@ def opened(output: Path) -> Iterator[BinaryIO]:
     Raises:
         StoreError: it cannot be written.
     """
+    _refuse_own(output)
     try:
         with files.writing_named(output) as file:
             yield file
@@ -131,6 +143,8 @@ def write_picture(data: bytes, output: Path) -> None:
 
 
 def _written(how: Callable[[Path, bytes], None], path: Path, data: str | bytes) -> None:
+    if how is files.write_named:
+        _refuse_own(path)
     try:
         # Half of a surrogate pair, which JSON may hold, has no encoding.
         how(path, data.encode("utf8", "replace") if isinstance(data, str) else data)

@@ -17,6 +17,7 @@ from cnnbench.cli.output import also, keep, say, shown, wide, width
 from cnnbench.cli.parameters import OneOfShards
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
+from cnnbench.prediction.kept import PREDICTIONS
 from cnnbench.report import render
 from cnnbench.report.entry import entries
 from cnnbench.report.overview import opening
@@ -121,6 +122,10 @@ def command(
     """
     if resume is not None:
         options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
+        if (resume / PREDICTIONS).exists():
+            raise UsageError(
+                f"{resume} is a run of cnnbench choose; go on with it by cnnbench choose --resume"
+            )
         limited = ctx.get_parameter_source("timeout") is ParameterSource.COMMANDLINE
         timeout = plan.timeout if limited else None
         how = Resuming(retry_failed, plan.budget, timeout, allowed, cluster)

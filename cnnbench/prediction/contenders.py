@@ -133,6 +133,7 @@ class Proof:
         why: it has no usable result.
         doubt: in words, why the time is not to be relied on; empty if it is.
         rounds: in which it was measured.
+        disturbed: the time is not to be used at all, which ``doubt`` says.
     """
 
     seconds: float | None
@@ -142,9 +143,12 @@ class Proof:
     why: str = ""
     doubt: str = ""
     rounds: int = 0
+    disturbed: bool = False
 
     def is_close(self, limit: float) -> bool:
         """Whether its interval does not say on which side of a limit of time it is."""
+        if self.disturbed:
+            return True
         if self.low is None or self.high is None:
             return False
         return self.low <= limit < self.high

@@ -37,6 +37,7 @@ class KeptChoice:
         unknown: names of networks without a published accuracy.
         elsewhere: networks whose accuracy is of another input size.
         problems: lines for people about what could not be read.
+        count: how many contenders there were.
     """
 
     limits: ChoiceLimits
@@ -44,6 +45,7 @@ class KeptChoice:
     unknown: tuple[str, ...] = ()
     elsewhere: int = 0
     problems: tuple[str, ...] = ()
+    count: int = 0
 
 
 def read(folder: Path) -> KeptChoice | None:
@@ -96,6 +98,11 @@ def _parsed(path: Path, lines: Iterable[bytes]) -> KeptChoice:
         found[one.spec] = one
     if head is None:
         raise SchemaError(f"{path}: empty")
+    if (lost := head.count - len(found)) > 0:
+        problems.append(
+            f"{path}: {lost} of {head.count} networks are missing, so that nothing is certain of"
+            " them; start a new choice"
+        )
     return replace(head, contenders=found, problems=tuple(problems))
 
 
@@ -112,9 +119,10 @@ def _head(line: bytes, place: str) -> KeptChoice:
         limits = decode(ChoiceLimits, data.get("limits"), "limits")
         unknown = decode(tuple[str, ...], data.get("unknown", []), "unknown")
         elsewhere = decode(int, data.get("elsewhere", 0), "elsewhere")
+        count = decode(int, data.get("contenders", 0), "contenders")
     except UsageError as error:
         raise SchemaError(f"{place}: {error}") from None
-    return KeptChoice(limits, {}, unknown, elsewhere)
+    return KeptChoice(limits, {}, unknown, elsewhere, count=count)
 
 
 def _contender(line: bytes) -> Contender:
@@ -124,13 +132,16 @@ def _contender(line: bytes) -> Contender:
     return decode(Contender, data[_CONTENDER], _CONTENDER)
 
 
-def begin(folder: Path, limits: ChoiceLimits, unknown: Sequence[str], elsewhere: int) -> None:
-    """Begin the file of a choice.
+def begin(
+    folder: Path, limits: ChoiceLimits, unknown: Sequence[str], elsewhere: int, count: int = 0
+) -> None:
+    """Begin the file of a choice among ``count`` contenders.
 
     Raises:
         StoreError: it cannot be written.
     """
-    told = {"limits": encode(limits), "unknown": list(unknown), "elsewhere": elsewhere}
+    told = {"limits": encode(limits), "unknown": list(unknown), "elsewhere": elsewhere,
+            "contenders": count}  # fmt: skip
     _add(folder, [{_HEAD: _SCHEMA, **told}])
 
 

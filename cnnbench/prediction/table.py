@@ -126,7 +126,7 @@ def read(path: Path) -> OperatorTable:
 
     Raises:
         StoreError: it cannot be read, or is none.
-        SchemaError: a line is not what this version writes.
+        SchemaError: it is of another version.
     """
     try:
         with files.opened(path) as file:
@@ -153,16 +153,22 @@ def _table(path: Path, lines: Iterable[bytes]) -> OperatorTable:
             environment = _environment(data, place)
             if environment is None:
                 break
-        elif isinstance(data, dict) and data.keys() == {_OPERATOR}:
-            operator = _operator(data[_OPERATOR], place)
-            operators[operator.call, operator.threads] = operator
-        elif isinstance(data, dict) and data.keys() == {_NETWORK}:
-            network = _read(MeasuredNetwork, data[_NETWORK], place)
-            networks[network.spec] = network
-        else:
-            raise SchemaError(f"{place}: neither an operator nor a network")
+            continue
+        try:
+            if isinstance(data, dict) and data.keys() == {_OPERATOR}:
+                operator = _operator(data[_OPERATOR], place)
+                operators[operator.call, operator.threads] = operator
+            elif isinstance(data, dict) and data.keys() == {_NETWORK}:
+                network = _read(MeasuredNetwork, data[_NETWORK], place)
+                networks[network.spec] = network
+            else:
+                problems.append(f"{place}: line skipped: neither an operator nor a network")
+        except SchemaError as error:
+            problems.append(f"{place}: line skipped: {str(error).removeprefix(f'{place}: ')}")
     if environment is None:
-        raise StoreError(f"{path}: not an operator table; drop --table to make one here")
+        raise StoreError(
+            f"{path}: no operator table; move it away, or drop --table to make one here"
+        )
     return OperatorTable(environment, operators, networks, tuple(problems))
 
 

@@ -189,7 +189,7 @@ def start(
     what = store.manifest(store.new_run_name(), (), job.plan, job.executor.name)
     what = replace(what, revision=code.revision, dirty=code.dirty)
     with store.create(out, what, job.environment) as writer:
-        kept.begin(out, limits, field.unknown, field.elsewhere)
+        kept.begin(out, limits, field.unknown, field.elsewhere, len(field.contenders))
         kept.keep(out, field.contenders)
         chooser = Chooser(job, field.contenders, limits, writer, seconds, watcher, say)
         found = _finished(chooser, tables, seconds, say)
@@ -212,6 +212,8 @@ def resume(
         raise UsageError(
             f"{path} is no run of cnnbench choose; go on with it by cnnbench run --resume"
         )
+    if not known.contenders:
+        raise UsageError(f"{path / kept.PREDICTIONS} names no network; start a new choice")
     specs = trust.specs(known.contenders, path, allowed)
     who = executor(stored.manifest.executor)
     with asking(who) as pool:

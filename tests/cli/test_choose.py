@@ -223,3 +223,57 @@ def test_progress_is_on_stderr(cnnbench_cli) -> None:
     assert "predicting " in result.stderr
     assert "/inference-b1-" in result.stderr
     assert "predicting" not in result.stdout
+
+
+def _choice(cnnbench_cli, out: str) -> None:
+    assert cnnbench_cli(*FAKE, "--under", "6ms", *SOME, "--out", out).exit_code == 0
+
+
+def test_a_choice_is_gone_on_with_by_choose(cnnbench_cli) -> None:
+    _choice(cnnbench_cli, "out")
+
+    again = cnnbench_cli(*FAKE, "--under", "6ms", *SOME, "--out", "out")
+    run = cnnbench_cli("run", "--resume", "out")
+
+    assert again.exit_code == run.exit_code == 2
+    assert "continue it with cnnbench choose --resume out" in _joined(again.stderr)
+    assert "go on with it by cnnbench choose --resume" in _joined(run.stderr)
+
+
+def test_a_report_is_never_written_over_the_run(cnnbench_cli) -> None:
+    _choice(cnnbench_cli, "out")
+    names = ("records.jsonl", "manifest.json", "environment.json", "predictions.jsonl")
+    before = {name: Path("out", name).read_bytes() for name in names}
+
+    for name in names:
+        for words in (["report", "out"], ["export", "out", "--format", "tidy"],
+                      ["export", "--format", "dictionary"]):  # fmt: skip
+            refused = cnnbench_cli(*words, "-o", f"out/{name}")
+            assert refused.exit_code == 2, (words, name)
+            assert "is a part of the run there; choose another file" in _joined(refused.stderr)
+
+    assert before == {name: Path("out", name).read_bytes() for name in names}
+    assert cnnbench_cli("export", "out", "--format", "tidy", "-o", "out/x.csv").exit_code == 0
+
+
+def test_a_file_of_predictions_without_a_network_is_said(cnnbench_cli) -> None:
+    _choice(cnnbench_cli, "out")
+    path = Path("out", kept.PREDICTIONS)
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+
+    result = cnnbench_cli("choose", "--resume", "out", "--quiet")
+
+    assert result.exit_code == 2
+    assert "names no network; start a new choice" in _joined(result.stderr)
+
+
+def test_a_network_that_was_lost_from_the_file_is_missed(cnnbench_cli) -> None:
+    _choice(cnnbench_cli, "out")
+    path = Path("out", kept.PREDICTIONS)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if '"spec":"resnet18/' not in line))
+
+    result = cnnbench_cli("choose", "--resume", "out", "--quiet")
+
+    assert "1 of " in result.stderr
+    assert "networks are missing" in _joined(result.stderr)

@@ -73,15 +73,11 @@ def test_nothing_is_written_through_a_link(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "part"),
     [
-        ([], "not an operator table"),
-        (["hello"], "not an operator table"),
-        (["[1]"], "not an operator table"),
+        ([], "no operator table"),
+        (["hello"], "no operator table"),
+        (["[1]"], "no operator table"),
         ([_head(cnnbench_operators=9)], "schema 9 is not known"),
         ([_head(environment=3)], "Environment"),
-        ([_head(), "{}"], ":2: neither an operator nor a network"),
-        ([_head(), '{"operator": 3}'], ":2: neither an operator nor a network"),
-        ([_head(), '{"operator": {"call": {"operator": "os::system"}}}'], ":2: a call of"),
-        ([_head(), json.dumps({"network": {"spec": "x"}})], ":2: "),
     ],
 )
 def test_what_is_no_table_is_refused_in_a_line(tmp_path: Path, lines: list[str], part: str) -> None:
@@ -90,6 +86,29 @@ def test_what_is_no_table_is_refused_in_a_line(tmp_path: Path, lines: list[str],
 
     with pytest.raises(StoreError, match=part):
         table.read(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("{}", ":2: line skipped: neither an operator nor a network"),
+        ('{"operator": 3}', ":2: line skipped: neither an operator nor a network"),
+        ('{"operator": {"call": {"operator": "os::system"}}}', ":2: line skipped: a call of"),
+        (json.dumps({"network": {"spec": "x"}}), ":2: line skipped: "),
+    ],
+)
+def test_a_line_that_is_none_costs_itself_alone_and_is_said(
+    tmp_path: Path, line: str, part: str
+) -> None:
+    path = tmp_path / "table.jsonl"
+    path.write_text(f"{_head()}\n{line}\n")
+
+    found = table.read(path)
+
+    assert not found.operators
+    assert not found.networks
+    (said,) = found.problems
+    assert part in said
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
