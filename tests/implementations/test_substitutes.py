@@ -23,6 +23,7 @@ LAYERS = [
     ConvProblem(3, 512, 7, 7, 1000, 7, 7),
     ConvProblem(3, 512, 1, 1, 1000, 1, 1),
     ConvProblem(1, 64, 9, 9, 64, 3, 3, stride=(2, 1), padding=(1, 1), groups=2),
+    ConvProblem(1, 16, 7, 7, 8, 4, 4, stride=(2, 2), padding=(1, 1), transposed=True),
 ]
 PAIRS = [
     (name, problem)
@@ -187,10 +188,15 @@ def test_any_layer_has_a_substitute_of_its_shape_or_a_reason(shape, kernel, geom
         assert one.macs(problem) > 0
 
 
+def _no_passes(_: ConvProblem) -> int:
+    """Nothing follows the convolution of a plain layer."""
+    return 0
+
+
 def test_a_substitute_moves_the_bytes_of_all_its_layers() -> None:
     one, plain = SUBSTITUTES["grouped_shuffle"], SUBSTITUTES["grouped_4"]
 
-    shuffled, grouped = one.algorithm(PLAIN), plain.algorithm(PLAIN)
+    shuffled, grouped = one.algorithm(PLAIN, _no_passes), plain.algorithm(PLAIN, _no_passes)
 
     assert shuffled.moved_bytes - grouped.moved_bytes == 2 * 4 * prod(PLAIN.output_shape)
     assert grouped.executed_macs == PLAIN.macs // 4
