@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cnnbench import accuracies, catalogue, suite
 from cnnbench.catalogue import TIMM
-from cnnbench.errors import UsageError
+from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.prediction.contenders import UNBUILT, WEIGHTS, Contender
 from cnnbench.runner import campaign, timm
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.device import memory_limit
 from cnnbench.runner.inquiry import asking, describe
 from cnnbench.runner.predicting import MODES
-from cnnbench.spec import Device
+from cnnbench.spec import Device, Mode
 from cnnbench.suite import Facts
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from cnnbench.catalogue import CatalogueEntry
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool, Executor
-    from cnnbench.spec import Mode, Spec
+    from cnnbench.spec import Spec
     from cnnbench.suite import Grid
 
 DEVICE = Device()
@@ -88,6 +89,8 @@ def gather(
         UsageError: no network has a published accuracy, timm is asked about and not installed, or
             something in the grid is wrong.
     """
+    # Before what is not installed is asked for: installing it would not help.
+    _refuse_modes(_named(grid.modes), memory)
     modes = suite.modes(grid.modes, DEVICE)
     _refuse_modes(modes, memory)
     with asking(who) as pool:
@@ -119,6 +122,15 @@ def gather(
     kept = {one.spec: one for one in contenders}
     job = Job(tuple(dict.fromkeys(specs)), {}, macs, plan, environment, who)
     return ChoiceField(job, tuple(kept.values()), tuple(unknown), len(elsewhere))
+
+
+def _named(words: Sequence[str]) -> list[Mode]:
+    """Modes that are given by their own words, whether or not they can run here."""
+    found = []
+    for text in words:
+        with suppress(CnnbenchError):
+            found.append(Mode.parse(text, DEVICE.kind))
+    return found
 
 
 def _refuse_modes(modes: Sequence[Mode], memory: float | None) -> None:
