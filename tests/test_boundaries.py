@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import re
 from collections import Counter
@@ -59,6 +60,7 @@ ALLOWED_BESIDE = {("codec", "errors")}
 Source = tuple[str, ast.Module]
 
 
+@functools.cache
 def sources() -> list[Source]:
     paths = sorted((ROOT / "cnnbench").rglob("*.py"))
     return [
