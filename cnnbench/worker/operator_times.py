@@ -61,7 +61,7 @@ def time_operators(request: TimeOperators, talk: Talk) -> None:
     # counts.
     clock = time.thread_time_ns if request.threads == 1 else time.perf_counter_ns
     with torch.inference_mode(), sampling.collector_off():
-        timers, memory = [Timer(text) for text in request.calls], ParameterMemory()
+        timers, memory = [OperatorTimer(text) for text in request.calls], ParameterMemory()
         for timer in timers:
             timer.prepare(memory)
         talk.enter("time operators")
@@ -69,7 +69,7 @@ def time_operators(request: TimeOperators, talk: Talk) -> None:
     talk.answer(tuple(timer.found for timer in timers))
 
 
-def take_turns(timers: Sequence[Timer], clock: Callable[[], int]) -> None:
+def take_turns(timers: Sequence[OperatorTimer], clock: Callable[[], int]) -> None:
     """Call every operator once a turn, until each has been timed often enough.
 
     Args:
@@ -89,7 +89,7 @@ def take_turns(timers: Sequence[Timer], clock: Callable[[], int]) -> None:
 _REFUSALS = (SchemaError, RuntimeError, TypeError, ValueError, IndexError, MemoryError)
 
 
-class Timer:
+class OperatorTimer:
     """One operator and the times that its calls took."""
 
     def __init__(self, text: str) -> None:

@@ -13,13 +13,13 @@ from cnnbench.prediction.operators import OperatorCall, TensorLayout, TorchName
 from cnnbench.requests import TimeOperators, TraceEach, TraceOperators
 from cnnbench.runner.inquiry import ask
 from cnnbench.runner.process import Processes
-from cnnbench.worker.operator_times import ParameterMemory, Timer, take_turns
+from cnnbench.worker.operator_times import OperatorTimer, ParameterMemory, take_turns
 
 NETWORK = "lenet/inference-b2-3x32x32/channels_last/cpu-t1"
 
 
 def _timed(*calls: OperatorCall) -> list:
-    timers, memory = [Timer(call.text) for call in calls], ParameterMemory()
+    timers, memory = [OperatorTimer(call.text) for call in calls], ParameterMemory()
     for timer in timers:
         timer.prepare(memory)
     take_turns(timers, time.perf_counter_ns)

@@ -55,7 +55,7 @@ class HostWatcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Work:
+class HandedWork:
     """What is to be measured, by any host.
 
     Attributes:
@@ -109,7 +109,7 @@ class Handing:
         self,
         cluster: Cluster,
         runs: Runs,
-        work: Work,
+        work: HandedWork,
         asked: HostAsked,
         on: str,
         watcher: Watcher,

@@ -21,7 +21,7 @@ from cnnbench.plan import Plan
 from cnnbench.runner import campaign, lab
 from cnnbench.runner.cluster import deal, directory, on_ray
 from cnnbench.runner.cluster.directory import EACH, Runs, Spread
-from cnnbench.runner.cluster.handing import Handing, HostsLost, Work
+from cnnbench.runner.cluster.handing import HandedWork, Handing, HostsLost
 from cnnbench.runner.cluster.serving import HostAsked, torch_of
 from cnnbench.runner.source import source
 from cnnbench.version import VERSION
@@ -196,13 +196,13 @@ def _done(run: StoredRun, *, retry_failed: bool) -> frozenset[str]:
 
 def _work(
     specs: Sequence[Spec], plan: Plan, macs: Mapping[str, int], seconds: Callable[[Spec], float]
-) -> Work:
+) -> HandedWork:
     """The specs as what hosts are handed, with the time that each takes."""
     groups: dict[object, list[Spec]] = {}
     for spec in specs:
         groups.setdefault((spec.workload.group, spec.device), []).append(spec)
     starts = planning.rough_starts(plan)
-    return Work(
+    return HandedWork(
         tuple(map(tuple, groups.values())),
         tuple(starts + sum(map(seconds, some)) for some in groups.values()),
         plan,
@@ -221,7 +221,7 @@ def _connect(address: str) -> Cluster:
 
 
 def _measure(
-    path: Path, what: Spread, work: Work, cluster: Cluster, watcher: Watcher,
+    path: Path, what: Spread, work: HandedWork, cluster: Cluster, watcher: Watcher,
     before: Sequence[StoredRun] = (),
 ) -> list[StoredRun]:  # fmt: skip
     first = next((group[0] for group in work.groups), None)
