@@ -77,6 +77,7 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
         [requests.DescribeAlgorithm.planned(LAYER, PLAN)],
         [requests.CheckApplicability(specs=(LAYER.id,))],
         [requests.TraceOperators.planned(SPEC, PLAN)],
+        [requests.TraceEach(specs=(SPEC.id,), seed=0, most_macs=None)],
         [requests.TimeOperators(calls=(CALL.text,), threads=1)],
     ]
     return {one[0].task: one for one in every}
