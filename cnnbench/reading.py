@@ -7,10 +7,11 @@ what is in it only where somebody looks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from cnnbench import store
+from cnnbench import store, units
 from cnnbench.errors import StoreError
 from cnnbench.store import StoredRun
 
@@ -36,6 +37,8 @@ def places(asked: Iterable[str | Path]) -> list[Path]:
             if not inner:
                 raise StoreError(f"no run matches '{one}'")
         if not inner:
+            if not Path(one).exists():
+                raise StoreError(f"{one} does not exist")
             raise StoreError(
                 f"{one} is not a cnnbench run: it has no {store.MANIFEST}, and contains none"
             )
@@ -111,5 +114,43 @@ class LazyRuns(Sequence[StoredRun]):
 
 
 def passing(runs: Sequence[StoredRun], *, reports: bool = False) -> Iterator[StoredRun]:
-    """One run after another, of those in memory or of those that are not read yet."""
-    return runs.passing(reports=reports) if isinstance(runs, LazyRuns) else iter(runs)
+    """One run after another, of those in memory or of those that are not read yet.
+
+    A record that two of them hold comes once, see ``once``.
+    """
+    return once(runs.passing(reports=reports) if isinstance(runs, LazyRuns) else runs)
+
+
+def once(runs: Iterable[StoredRun]) -> Iterator[StoredRun]:
+    """Runs without the records of those before them.
+
+    What was copied, and what was merged beside its parts, would count twice in every figure that is
+    made of many records. What is left out is among the problems of its run.
+    """
+    seen: dict[tuple[object, ...], Path] = {}
+    for run in runs:
+        # The names of ensembles are drawn anew in every session, so no two measurements share them.
+        known = [
+            seen.setdefault(
+                (one.id, one.environment, one.measured_at, *(part.ensemble for part in one.runs)),
+                run.path,
+            )
+            for one in run.records
+        ]
+        left = {one.id for one, path in zip(run.records, known, strict=True) if path != run.path}
+        if not left:
+            yield run
+            continue
+        elsewhere = ", ".join(dict.fromkeys(str(one) for one in known if one != run.path))
+        yield replace(
+            run,
+            records=tuple(one for one in run.records if one.id not in left),
+            manifest=replace(
+                run.manifest, specs=tuple(one for one in run.manifest.specs if one not in left)
+            ),
+            problems=(
+                *run.problems,
+                f"{run.path}: {units.number(len(left), 'record')} left out, which"
+                f" {'is' if len(left) == 1 else 'are'} in {elsewhere} already",
+            ),
+        )

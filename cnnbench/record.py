@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cnnbench import axes, facts, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.slices import Slices, columns
+from cnnbench.slices import COLD, Slices, columns
 from cnnbench.spec import Mode, Spec
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def notes_of(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
     """
     remarks = dict.fromkeys(line for run in runs for line in run.flags.get("remarks", ()))
     cold = any(run.flags.get("l2") == "cold" for run in runs)
-    return (*remarks, *_precision(mode, runs), *["caches flushed before every sample"] * cold)
+    return (*remarks, *_precision(mode, runs), *[COLD] * cold)
 
 
 def _precision(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
@@ -363,11 +363,11 @@ def from_json(data: Any) -> Record:
     """
     if not isinstance(data, dict) or type(data.get("schema")) is not int:
         raise SchemaError("not a cnnbench record: it has no schema number")
-    if data["schema"] > SCHEMA or data["schema"] < 1:
-        raise SchemaError(
-            f"record schema {data['schema']} is not known to this version (up to {SCHEMA});"
-            " install a newer cnnbench"
-        )
+    if (schema := data["schema"]) < 1:
+        raise SchemaError(f"record schema {schema} is none: they begin at 1")
+    if schema > SCHEMA:
+        what = f"record schema {schema} is not known to this version (up to {SCHEMA})"
+        raise SchemaError(f"{what}; install a newer cnnbench")
     for number in range(data["schema"], SCHEMA):
         data = _MIGRATIONS[number](data) | {"schema": number + 1}
     record = decode(Record, data, "record")

@@ -101,8 +101,8 @@ class Results:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Every record, run after run."""
-        return tuple(record for run in self.runs for record in run.records)
+        """Every record, run after run; one that two of them hold comes once."""
+        return tuple(record for run in reading.once(self.runs) for record in run.records)
 
     @property
     def entries(self) -> list[Entry]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cnnbench.spec import Spec
 
 _WRITTEN = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})", flags=re.ASCII)
+_MOST = 10**6 - 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def read(text: str) -> Shard:
     """
     match = _WRITTEN.fullmatch(text)
     if match is None or int(match[1]) > int(match[2]):
-        raise UsageError(f"'{text}' is no shard; the second of eight is 2/8")
+        raise UsageError(
+            f"'{text}' is no shard; the second of eight is 2/8, and there are at most {_MOST:,}"
+        )
     return Shard(int(match[1]), int(match[2]))
 
 

@@ -9,24 +9,22 @@ is skipped when reading and closed off when resuming. Everything is JSON; nothin
 from __future__ import annotations
 
 import fcntl
-import gc
 import json
 import os
 import secrets
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cnnbench import files
+from cnnbench import files, record_lines
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
-from cnnbench.errors import SchemaError, StoreError, UsageError
+from cnnbench.errors import SchemaError, StoreError
 from cnnbench.prediction.kept import PREDICTIONS
-from cnnbench.record import Record, from_json, lean, to_json
+from cnnbench.record import Record, lean, to_json
 from cnnbench.version import VERSION
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 
 MANIFEST, ENVIRONMENT, RECORDS = "manifest.json", "environment.json", "records.jsonl"
 _SCHEMA, _HOLDS = 1, ("other files", "another run")
-# How a record's line begins: a run that was killed in its first one is still a run.
-_OPENING = b'{"id":'
 
 
 @dataclass(frozen=True)
@@ -295,7 +291,7 @@ def read(path: Path, *, reports: bool = False) -> StoredRun:
     what = _manifest(path)
     found = _read_whole(path / ENVIRONMENT, path)
     environment = decode(Environment, found, str(path / ENVIRONMENT))
-    records, problems = _records(path / RECORDS, lean if reports else None)
+    records, problems = record_lines.read(path / RECORDS, lean if reports else None)
     return StoredRun(path, what, environment, records, problems)
 
 
@@ -328,73 +324,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return str(error.strerror)
     return "not valid JSON; is it a complete file of cnnbench?"
-
-
-# What is done to every record as it is read.
-_Change = Callable[[Record], Record] | None
-
-
-def _records(path: Path, change: _Change) -> tuple[tuple[Record, ...], tuple[str, ...]]:
-    try:
-        with files.opened(path) as file, uncollected():
-            return _parsed(path, _now(file), change)
-    except FileNotFoundError:
-        return (), ()
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
-
-
-def _now(file: BinaryIO) -> Iterator[bytes]:
-    """The lines at this moment; one that is being written comes once, incomplete."""
-    for line in file:
-        yield line
-        if not line.endswith(b"\n"):
-            return
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Suspend garbage collection, which would traverse everything that is read again and again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _parsed(
-    path: Path, lines: Iterable[bytes], change: _Change
-) -> tuple[tuple[Record, ...], tuple[str, ...]]:
-    found: dict[str, Record] = {}
-    problems, foreign = [], False
-    for number, line in enumerate(lines, start=1):
-        if not line.strip(b" \t\r\n\0"):
-            continue
-        try:
-            record = _record(line, f"{path}:{number}")
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-            begun = line.rstrip(b"\n")[: len(_OPENING)]
-            foreign |= not _OPENING.startswith(begun)
-            problems.append(
-                f"{path}:{number}: incomplete line skipped (the writer was killed here)"
-            )
-            continue
-        found.pop(record.id, None)
-        found[record.id] = record if change is None else change(record)
-    if foreign and not found:
-        raise StoreError(f"{path}: no line is a record; was it written by cnnbench?")
-    return tuple(found.values()), tuple(problems)
-
-
-def _record(line: bytes, place: str) -> Record:
-    try:
-        return from_json(json.loads(line))
-    except UsageError as error:
-        raise SchemaError(f"{place}: {error}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise
-    except ValueError:
-        # Python reads no number of more than some thousand digits.
-        raise SchemaError(f"{place}: invalid number") from None

@@ -330,7 +330,7 @@ LINES = (
          r"use (?P<put>--mode eager)"),
     Case("use --mode {}, or measure it with 'cnnbench run'", "predict lenet --mode amp",
          r"with '(?P<run>cnnbench run)'", {"run": "run lenet --modes amp --rounds 2"}),
-    Case("{}: no operator table; move it away, or drop --table to make one here",
+    Case("{}: no operator table; drop --table to make one here; in the folder of --tables, move it",
          "predict lenet --table other.json", r"drop (?P<drop>--table) to make one"),
     Case("no limit of time; give one, such as --under 20ms", "choose --threads 1",
          r"such as (?P<put>--under 20ms)"),

@@ -9,7 +9,7 @@ import errno
 import importlib
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,6 +21,9 @@ from cnnbench.cli.streams import Streams
 from cnnbench.errors import CnnbenchError, Interrupted, UsageError
 from cnnbench.inert import shortened
 from cnnbench.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # One line per subcommand: name -> module with a click command called ``command``, and its line in
 # --help.
@@ -170,7 +173,7 @@ class Lazy(click.Group):
                 return 0
             if debug:
                 traceback.print_exc()
-            text, code = _told(error)
+            text, code = _told(error, sys.argv[1:] if words is None else words)
             say(f"cnnbench: {shortened(text)}")
             return code
         return status if isinstance(status, int) else 0
@@ -184,10 +187,12 @@ CRASHED = 70
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """The line for an error, and the exit code."""
+def _told(error: Exception, words: Sequence[str] = ()) -> tuple[str, int]:
+    """The line for an error of a command line, and the exit code."""
     if isinstance(error, click.ClickException):
         text = " ".join(error.format_message().split())
+        if isinstance(error, click.NoSuchOption):
+            text = text.replace(*_as_written(error.option_name, words), 1)
         return f"{text}{_where_to_look(error)}", error.exit_code
     if isinstance(error, CnnbenchError):
         return " ".join(str(error).split()), error.exit_code
@@ -200,6 +205,13 @@ def _told(error: Exception) -> tuple[str, int]:
         f"internal error: {said}; rerun with 'cnnbench --debug' and please report it",
         CRASHED,
     )
+
+
+def _as_written(option: str, words: Sequence[str]) -> tuple[str, str]:
+    """The own name of an option, and the name that stands on the command line for it."""
+    written = [word.partition("=")[0] for word in words]
+    names = (one for one in written if f"--{spelling.option(one.lstrip('-'))}" == option)
+    return option, next(names, option)
 
 
 def _where_to_look(error: Exception) -> str:

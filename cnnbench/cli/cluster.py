@@ -55,6 +55,8 @@ def asked(cluster: str | None, on: str | None, given: Mapping[str, object]) -> O
     Raises:
         UsageError: something does not go with it.
     """
+    if cluster is not None and not cluster.strip():
+        raise UsageError("--cluster is empty; give local, or the address of a head: 10.0.0.1:6379")
     if cluster is None:
         if on is not None:
             raise UsageError("--on says which hosts of a --cluster measure what; drop --on")

@@ -162,6 +162,11 @@ def command(
         others = () if direction in usual.BACKWARD else usual.SUBSTITUTES
         substitutes, plan = substitutes or others, _within_a_minute(ctx, plan)
     chosen, dtypes = _layers(suites, texts, model, unit, direction)
+    if set(grid.phases) != {"inference"} and any(one.problem().direction for one in chosen):
+        raise UsageError(
+            "a backward pass by itself is no step of training; drop --phase, or --direction to"
+            " measure forward and backward together"
+        )
     grid = replace(grid, models=() if model is None else (model,))
     order = lab.LabOrder(grid, chosen, impl or (lab.ALL,), substitutes or (lab.NONE,),
                          dtype or dtypes or ("fp32",))  # fmt: skip
@@ -334,6 +339,8 @@ def _as_asked(problem: ConvProblem, unit: str | None, direction: str | None) -> 
 
 def _read(text: str) -> ConvProblem:
     """A layer; a size that torch's own words leave open is said."""
+    if not text.strip():
+        raise UsageError(f"--layer '{text}' names no layer; one looks like {usual.LAYER}")
     problem = dialects.read(text)
     if torch_text.assumes(text):
         other = shlex.quote(f"{text} on 28x28")

@@ -65,7 +65,7 @@ def command(runs: tuple[Path, ...], view: View) -> None:
         found = records_of(_passing(reading.places(runs)))
         _write(TABLES[table], ROWS[table](found), view)
         return
-    read = stored.read(stored.each(runs))
+    read = stored.once(stored.read(stored.each(runs)))
     view.write(export(entries(read), view.kind))
     failed = sum(len(run.failed) for run in read)
     if failed:
@@ -74,7 +74,7 @@ def command(runs: tuple[Path, ...], view: View) -> None:
 
 def _passing(paths: Sequence[Path]) -> Iterator[StoredRun]:
     """Run after run; what cannot be read of one is said."""
-    for run in reading.LazyRuns(paths).passing(reports=True):
+    for run in reading.passing(reading.LazyRuns(paths), reports=True):
         for problem in run.problems:
             say(f"cnnbench: {problem}")
         yield run

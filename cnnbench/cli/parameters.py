@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -138,8 +139,8 @@ _KINDS: Mapping[re.Pattern[str], tuple[str, tuple[str, ...]]] = {
 }
 
 
-def _no_figure(value: Any, otherwise: str, param: Any, ctx: Any) -> NoReturn:
-    """Refuse a figure; one of another kind is told the option that takes it.
+def _no_figure(value: Any, otherwise: str, param: Any, ctx: Any, kind: str = "") -> NoReturn:
+    """Refuse a figure; one of another kind than its own is told the option that takes it.
 
     Raises:
         BadParameter: always.
@@ -150,7 +151,7 @@ def _no_figure(value: Any, otherwise: str, param: Any, ctx: Any) -> NoReturn:
     known = {name for one in ctx.command.params for name in one.opts} if ctx is not None else set()
     for what, options in kinds:
         place = next((one for one in options if one in known), None)
-        if own & {*options} or place is None:
+        if own & {*options} or place is None or what == kind:
             continue
         written = text.replace(" ", "")
         otherwise = f"'{text}' is {what}; give it as {place} {written}"
@@ -198,7 +199,7 @@ class Quantity(Parameter):
         from cnnbench.report.filter import quantity
 
         found = quantity(str(value), self._kind)
-        if found is None or found <= 0:
+        if found is None or not 0 < found < math.inf:
             unit = self._example.lstrip("0123456789")
             needs = f"'{value}' needs a unit, such as {str(value).strip()}{unit}"
             no = f"'{value}' is no limit such as {self._example}"
@@ -253,7 +254,7 @@ class Seconds(Parameter):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
         if match is None or float(match[1]) == 0:
             no = f"'{value}' is not a time such as 90s or 5m"
-            _no_figure(value, no, param, ctx)
+            _no_figure(value, no, param, ctx, "a time")
         return float(match[1]) * self._UNITS[match[2]]
 
 

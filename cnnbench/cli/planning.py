@@ -92,7 +92,9 @@ def plan_option(
 ) -> Decorator:
     """The option of a single field; ``None`` if it is not given."""
     value = getattr(base or Plan(), name)
-    shown = told or (f"{value:g}" if isinstance(value, float) else str(value))
+    # A time is read without its unit too, but not everybody knows that.
+    unit = "s" if isinstance(_PLAN[name].get("type"), Seconds) else ""
+    shown = told or (f"{value:g}{unit}" if isinstance(value, float) else str(value))
     words = {**_PLAN[name], **more}
     if "default" in words:
         words["show_default"] = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import axes, units
+from cnnbench import axes, suite, units
 from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options, output
 from cnnbench.cli.parameters import Seconds
@@ -95,8 +95,9 @@ def command(
     predicted.
     """
     known = None if given is None else tables.read(given)
+    # Before torch is imported, which takes seconds.
+    predicting.refuse_modes(suite.modes(grid.modes, Device()))
     job = campaign.prepare(grid, plan, who)
-    predicting.refuse_modes(job)
 
     def say(text: str) -> None:
         if not quiet:

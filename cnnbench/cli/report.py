@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import axes, gate, store
+from cnnbench import axes, gate, record_lines
 from cnnbench.cli import completion, limits, options, stored
 from cnnbench.cli.output import COLOUR, coloured, say, shown, wide, width, write
 from cnnbench.cli.parameters import Words
@@ -119,7 +119,7 @@ _TIDY = FORMATS.keys() - FOR_PEOPLE
               help="Colour statuses and speed-ups in the terminal; auto honours NO_COLOR.",
 )  # fmt: skip
 @options.debug
-@store.uncollected()
+@record_lines.uncollected()
 def command(
     runs: tuple[Path, ...],
     view: View,

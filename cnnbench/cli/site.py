@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import store, units
+from cnnbench import record_lines, units
 from cnnbench.cli import completion, options, stored
 from cnnbench.cli import places as below
 from cnnbench.cli.output import say
@@ -34,7 +34,7 @@ Examples:
 @click.option("--title", default="cnnbench results", show_default=True,
               help="Heading of the first page.")  # fmt: skip
 @options.debug
-@store.uncollected()
+@record_lines.uncollected()
 def command(places: tuple[Path, ...], out: Path, title: str) -> None:
     """Make a static site of stored runs: of any number of machines, and of any number of weeks.
 
@@ -51,7 +51,7 @@ def command(places: tuple[Path, ...], out: Path, title: str) -> None:
     folder.refuse_foreign(out)
     # Paths as they were given: those of this machine are nobody's business on a site.
     paths = {path.resolve(): path for path in below.runs(places)}
-    runs = _once(stored.read(paths.values()))
+    runs = stored.once(_once(stored.read(paths.values())))
     records = sum(len(run.records) for run in runs)
     if not records:
         raise UsageError(f"{units.number(len(runs), 'run')} without a record: nothing to show")

@@ -10,10 +10,11 @@ import functools
 import statistics
 from typing import TYPE_CHECKING
 
-from cnnbench import roofline, stats
+from cnnbench import stats
 from cnnbench.asking import NO_IMAGES
 from cnnbench.errors import UnknownName
-from cnnbench.metrics import deployed, gpu
+from cnnbench.metrics import deployed, gpu, rates
+from cnnbench.metrics.rates import RATES, binding, roof, work
 from cnnbench.metrics.row import Metric
 from cnnbench.metrics.timing import (
     ERROR,
@@ -48,10 +49,10 @@ from cnnbench.metrics.timing import (
 from cnnbench.stats import Estimate
 
 __all__ = [
-    "ERROR", "METRICS", "Awake", "Metric", "alike", "binding", "break_even", "faults", "first_call",
-    "latency", "latency_awake", "log_speedups", "machine_drift", "metric", "over", "quality",
-    "robbed", "roof", "run_seconds", "savings", "seen", "shown", "slice_seconds", "speedup",
-    "spread", "steal", "threads_hide", "throughput", "waited", "work",
+    "ERROR", "METRICS", "RATES", "Awake", "Metric", "alike", "binding", "break_even", "faults",
+    "first_call", "latency", "latency_awake", "log_speedups", "machine_drift", "metric", "over",
+    "quality", "robbed", "roof", "run_seconds", "savings", "seen", "shown", "slice_seconds",
+    "speedup", "spread", "steal", "threads_hide", "throughput", "waited", "work",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -154,60 +155,12 @@ def _process_peak(record: Record) -> Estimate | None:
     return stats.exact(max(peaks, default=None))
 
 
-def work(record: Record) -> roofline.Work | None:
-    """What one step of a record does; of training its forward and backward contractions."""
-    if record.cost is None:
-        return None
-    if record.spec.workload.phase != "inference":
-        macs = record.cost.training_macs
-        return None if macs is None else roofline.Work(2 * macs)
-    done = record.algorithm
-    if done is None:
-        return roofline.Work(record.cost.flops)
-    executed = None if done.executed_macs is None else 2 * done.executed_macs
-    return roofline.Work(record.cost.flops, executed, done.moved_bytes)
-
-
-def roof(record: Record) -> roofline.Roof | None:
-    """The ceiling that binds a step, if its bytes are known and ceilings were probed beside it."""
-    time, done = latency(record), work(record)
-    if time is None or done is None:
-        return None
-    spec = record.spec
-    return roofline.roof(done, time.point, record.ceilings, spec.mode.precision, spec.threads)
-
-
-def binding(record: Record) -> str | None:
-    """Which ceiling binds: ``compute``, ``memory`` or ``dispatch``.
-
-    A step that was faster than its ceilings allow says so instead: they were probed too low.
-    """
-    found = roof(record)
-    if found is None:
-        return None
-    return found.binds if found.credible else f"faster than the {found.binds} ceiling as probed"
-
-
-def _roof_share(record: Record) -> Estimate | None:
-    """With the interval of the latency; that of the ceilings is not known."""
-    found, time = roof(record), latency(record)
-    return None if found is None or time is None else over(found.seconds, time)
-
-
-def _flops_rate(field: str) -> Callable[[Record], Estimate | None]:
+def _by_clock(name: str) -> Callable[[Record], Estimate | None]:
     def of(record: Record) -> Estimate | None:
-        time, done = latency(record), work(record)
-        amount = None if done is None else getattr(done, field)
-        if time is None or amount is None:
-            return None
-        return over(amount, time)
+        time = latency(record)
+        return None if time is None else RATES[name](record, time)
 
     return of
-
-
-def _intensity(record: Record) -> Estimate | None:
-    done = work(record)
-    return None if done is None else stats.exact(done.intensity)
 
 
 # The one table of metrics.
@@ -285,15 +238,16 @@ METRICS: tuple[Metric, ...] = (
     Metric("training_macs", "training_macs", "count", "lower", _cost("training_macs"),
            "multiply-accumulates of a training step, forward and backward; auxiliary heads run in"
            " it"),
-    Metric("effective_flops", "effective_flops_per_s", "count", "higher", _flops_rate("flops"),
+    Metric("effective_flops", "effective_flops_per_s", "count", "higher",
+           _by_clock("effective_flops"),
            "FLOPs per second by the definition of the step, whatever the algorithm", nature="time"),
     Metric("executed_flops", "executed_flops_per_s", "count", "none",
-           _flops_rate("executed_flops"),
+           _by_clock("executed_flops"),
            "FLOPs per second that the algorithm actually executes",
            nature="time"),
-    Metric("intensity", "flops_per_byte", "number", "none", _intensity,
+    Metric("intensity", "flops_per_byte", "number", "none", rates.intensity,
            "arithmetic intensity: executed FLOPs over bytes that must be moved"),
-    Metric("roof_share", "roof_share", "fraction", "higher", _roof_share,
+    Metric("roof_share", "roof_share", "fraction", "higher", _by_clock("roof_share"),
            "roofline bound (the least time that the binding ceiling allows) divided by the "
            "latency", nature="time"),
     Metric("predicted_memory", "predicted_peak_bytes", "bytes", "lower",
@@ -367,9 +321,10 @@ def metric(name: str) -> Metric:
 
 
 def seen(name: str, record: Record) -> Estimate | None:
-    """A metric as people are shown it: latency and throughput without waiting that spoilt them."""
-    time = shown(record) if name in _BY_LATENCY else None
-    return metric(name).of(record) if time is None else _BY_LATENCY[name](record, time)
+    """A metric as people are shown it: times and rates without waiting that spoilt them."""
+    of = {**_BY_LATENCY, **RATES}.get(name)
+    time = None if of is None else shown(record)
+    return metric(name).of(record) if of is None or time is None else of(record, time)
 
 
 def alike(name: str, records: Sequence[Record]) -> tuple[Estimate, ...] | None:

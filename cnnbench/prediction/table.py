@@ -167,7 +167,8 @@ def _table(path: Path, lines: Iterable[bytes]) -> OperatorTable:
             problems.append(f"{place}: line skipped: {str(error).removeprefix(f'{place}: ')}")
     if environment is None:
         raise StoreError(
-            f"{path}: no operator table; move it away, or drop --table to make one here"
+            f"{path}: no operator table; drop --table to make one here; in the folder of --tables,"
+            " move it away"
         )
     return OperatorTable(environment, operators, networks, tuple(problems))
 

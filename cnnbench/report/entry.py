@@ -43,6 +43,8 @@ class Entry:
         environment: where it was measured.
         judge: its run, asked once however many rows it has.
         choice: what its run was to choose among, if it was; read when asked for.
+        by_clock: its latency is the clock's, with all waiting for a core: beside figures that have
+            it too.
     """
 
     record: Record
@@ -51,6 +53,7 @@ class Entry:
     environment: Environment
     judge: Callable[[], Usability | None] = field(default=lambda: None, compare=False, repr=False)
     choice: Callable[[], KeptChoice | None] = field(default=lambda: None, compare=False, repr=False)
+    by_clock: bool = False
 
     @cached_property
     def network(self) -> str:
@@ -75,7 +78,16 @@ class Entry:
     @cached_property
     def latency(self) -> Estimate | None:
         """Seconds per call as people are shown them; ``metrics.Awake`` where they wait no more."""
-        return metrics.shown(self.record)
+        return self.shown(self.record)
+
+    @property
+    def base_latency(self) -> Estimate | None:
+        """The same of its reference mode."""
+        return None if self.baseline is None else self.shown(self.baseline)
+
+    def shown(self, record: Record) -> Estimate | None:
+        """The latency of a record as it stands beside this one."""
+        return metrics.latency(record) if self.by_clock else metrics.shown(record)
 
     @property
     def throughput(self) -> Estimate | None:

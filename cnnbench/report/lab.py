@@ -19,6 +19,7 @@ from cnnbench.report import lab_advice, lab_overview, render, rows, times, usabi
 from cnnbench.report.entry import entries
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, notes
+from cnnbench.slices import COLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -91,7 +92,7 @@ def _way(cell: ConvResult) -> str:
 
 _SPEED: tuple[CellColumn, ...] = (
     (Column("way", "implementation"), _way),
-    (Column("latency", "latency", "seconds"), lambda cell: metrics.shown(cell.record)),
+    (Column("latency", "latency", "seconds"), lambda cell: metrics.latency(cell.record)),
     (Column("speedup", "vs default", "ratio"), lambda cell: cell.speedup),
     (Column("speedup_library", "vs best library", "ratio"), lambda cell: cell.library_speedup),
     (Column("error", "error (float64)", "error"), lambda cell: _error(cell.record)),
@@ -124,7 +125,7 @@ _STANDINS: tuple[tuple[Column, Callable[[SubstituteResult], Content]], ...] = (
     (Column("macs", "MACs", "count"), lambda one: _cost(one, "macs")),
     (Column("promised", "promised by MACs", "ratio"), lambda one: one.promised),
     (Column("measured", "measured", "ratio"), lambda one: one.measured),
-    (Column("latency", "latency", "seconds"), lambda one: metrics.shown(one.record)),
+    (Column("latency", "latency", "seconds"), lambda one: metrics.latency(one.record)),
     (Column("error", "error (own float64)", "error"), lambda one: _error(one.record)),
     (Column("status", "output"), lambda one: _status(one.record, one.refusal)),
 )
@@ -185,7 +186,7 @@ TIDY = (
     "relative_error_float64", "workspace_bytes", "measured_workspace_bytes", "prepared_bytes",
     "preparation_s", "params", "macs", "executed_macs", "moved_bytes",
     "effective_flops_per_s", "executed_flops_per_s", "flops_per_byte", "roof_share", "roof",
-    "kernels", "reorders", "reorder_share", "minor_faults_per_call", "allocator",
+    "kernels", "reorders", "reorder_share", "minor_faults_per_call", "allocator", "l2",
     "promised_by_macs", "benchdnn",
 )  # fmt: skip
 
@@ -211,6 +212,7 @@ def _common(record: Record, refusal: str) -> dict[str, Any]:
         "roof": metrics.binding(record),
         "kernels": _kernels(record),
         "allocator": getattr(done, "allocator", None) or None,
+        "l2": ("cold" if COLD in record.notes else "warm") if record.rounds else None,
     }
     row |= _bounds("latency_median_s", metrics.latency(record), "latency_low_s", "latency_high_s")
     for name in ("executed_macs", "moved_bytes", "workspace_bytes", "measured_workspace_bytes",
@@ -282,7 +284,7 @@ def to_text(
         return _opening(found, read, extra, width)
     first = ways(found)
     tables = [
-        Table(first.columns, first.rows, captions(read), groups=first.groups),
+        Table(first.columns, first.rows, captions(read, "default"), groups=first.groups),
         work(found),
         *([substitutes(found)] if any(bench.standins for bench in found) else []),
         *extra,
@@ -302,7 +304,7 @@ def _opening(
     said = lab_overview.sentences(found[0]) if alone else lab_advice.advice(found)
     head = "" if alone else "Recommendations and their gains, with intervals over rounds:"
     told = Table((), (), (head,) if head else (), tuple(said))
-    tables = [replace(table, captions=captions(read)), *extra]
+    tables = [replace(table, captions=captions(read, "default")), *extra]
     tables.insert(0 if alone else len(tables), told)
     some = [entry for entry in read if not entry.record.refused]
     lines = (*usability.lines(some), *rows.together(some), *times.remarks(some, *tables))
@@ -311,8 +313,9 @@ def _opening(
 
 
 def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
-    found = entries(runs)
-    return [e for e in found if e.record.spec.workload.is_layer]
+    """Entries whose latency is the clock's, as rates and gains in these tables are."""
+    found = [e for e in entries(runs) if e.record.spec.workload.is_layer]
+    return [replace(one, by_clock=True) for one in found]
 
 
 def _remarks(found: Sequence[Entry], tables: Sequence[Table]) -> tuple[str, ...]:

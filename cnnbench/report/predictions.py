@@ -36,7 +36,7 @@ def table(found: Predictions, notes: tuple[str, ...] = ()) -> Table:
         _COLUMNS,
         tuple(map(_cells, found.rows)),
         captions=_captions(found),
-        notes=(*_untimed(found), *notes),
+        notes=(*_unfitted(found), *_untimed(found), *notes),
     )
 
 
@@ -79,6 +79,16 @@ def _quality(fitted: Model) -> str:
         f"fitted on {networks} of {fitted.families} families; half of them are off by at most"
         f" {units.percent(off)} when their family is left out; the interval is to hold"
         f" {round(100 * CONFIDENCE)} % of predictions"
+    )
+
+
+def _unfitted(found: Predictions) -> tuple[str, ...]:
+    """What to do where time was up before there was a model."""
+    if found.fitted is not None or not found.here or not (found.operators or found.networks):
+        return ()
+    return (
+        "time was up before enough networks were measured to fit a model on; the same command again"
+        " goes on from there, and --probe 3m gives it more time",
     )
 
 

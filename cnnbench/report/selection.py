@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import catalogue
+from cnnbench import catalogue, metrics
 from cnnbench.errors import UnknownName
 from cnnbench.metrics import METRICS
 from cnnbench.report import cells, times
@@ -86,6 +86,8 @@ def known(*, people: bool) -> Mapping[str, Cell]:
         own if people else {}
     )
     short = {metric.name: table[metric.column] for metric in METRICS}
+    if people:
+        short |= {name: _RATES_SHOWN[name] for name in _RATES_SHOWN}
     headings = {
         heading: table.get(column.name, cell)
         for cell in (*own.values(), *table.values())
@@ -105,15 +107,28 @@ def keep(found: Sequence[Entry], text: str) -> list[Entry]:
     return [entry for entry in found if all(test.holds(of(entry)) for test, (_, of) in tests)]
 
 
+def _seen(name: str) -> Cell:
+    """A rate at the latency that tables show."""
+    table = {column.name: column for column, _ in tidy_columns()}
+    return table[metrics.metric(name).column], lambda e: metrics.seen(name, e.record)
+
+
+_RATES_SHOWN: Mapping[str, Cell] = {name: _seen(name) for name in metrics.RATES}
+# What tables show, by which rows are sorted and kept; tidy columns have the clock's under their own
+# names.
 _AS_SHOWN: Mapping[str, Cell] = {
     "latency": (Column("latency", "latency", "seconds"), lambda e: e.latency),
     "throughput": (Column("throughput", "samples/s", "rate"), lambda e: e.throughput),
+    **_RATES_SHOWN,
 }
 
 
+def _as_shown() -> Mapping[str, Cell]:
+    return {**known(people=False), **_AS_SHOWN}
+
+
 def _tests(text: str) -> list[tuple[Condition, Cell]]:
-    # The latency that tables show; tidy columns have the clock's under their own names.
-    table = {**known(people=False), **_AS_SHOWN}
+    table = _as_shown()
     conditions = parse(text, {name: column for name, (column, _) in table.items()})
     return [(one, table[one.column]) for one in conditions]
 
@@ -207,14 +222,17 @@ def _distinct(names: Sequence[str], *, people: bool) -> list[Cell]:
 
 
 def _cell(name: str, *, people: bool) -> Cell:
-    table = known(people=people)
+    return _named(name, known(people=people))
+
+
+def _named(name: str, table: Mapping[str, Cell]) -> Cell:
     if name not in table:
         raise UnknownName("column", name, table)
     return table[name]
 
 
 def _ordered(found: Sequence[Entry], names: Iterable[str]) -> list[Entry]:
-    return ordered(found, names, lambda name: _cell(name, people=False)[1])
+    return ordered(found, names, lambda name: _named(name, _as_shown())[1])
 
 
 def _grouped(

@@ -18,6 +18,7 @@ from cnnbench.metrics import METRICS
 from cnnbench.metrics.deployed import deployed_precision
 from cnnbench.report import images, rows, times, training, usability
 from cnnbench.report.entry import RUN, Entry, hoisted, place
+from cnnbench.slices import COLD
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -269,15 +270,18 @@ def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[A
     return keep, [line] if line else []
 
 
-def captions(found: Sequence[Entry]) -> tuple[str, ...]:
-    """Captions: machine, software, and how the numbers were measured."""
+def captions(found: Sequence[Entry], over: str = "eager") -> tuple[str, ...]:
+    """Captions: machine, software, and how the numbers were measured; gains ``over`` what."""
     lines = [where(one) for one in {id(e.environment): e.environment for e in found}.values()]
     counts = {entry.record.rounds for entry in found if entry.record.failure is None}
     if counts - {0}:
         lines.append(
             f"latency: median over {_span(counts - {0})}, 95 % interval over rounds;"
-            " vs eager: from slices measured side by side"
+            f" vs {over}: from slices measured side by side"
         )
+    cold = {COLD in entry.record.notes for entry in found if entry.record.rounds}
+    if True in cold:
+        lines.append(f"{COLD}{'' if len(cold) == 1 else ' of some rows'} (--l2 cold)")
     return tuple(dict.fromkeys([*lines, *training.captions(found)]))
 
 

@@ -102,15 +102,12 @@ def _why(entry: Entry) -> str:
 
 def _without_waiting(entry: Entry) -> bool:
     """Whether the waiting for a core is taken out of one of the two latencies."""
-    base = entry.baseline
-    return isinstance(entry.latency, Awake) or (
-        base is not None and isinstance(metrics.shown(base), Awake)
-    )
+    return isinstance(entry.latency, Awake) or isinstance(entry.base_latency, Awake)
 
 
 def _beside(entry: Entry) -> Estimate | None:
     """How many times faster, by the latencies that stand in the table."""
-    base = None if entry.baseline is None else metrics.shown(entry.baseline)
+    base = entry.base_latency
     if base is None or entry.latency is None or entry.speedup is None:
         return None
     shift = stats.shift(entry.latency, base)

@@ -81,7 +81,11 @@ def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = Fals
     job = campaign.prepare(replace(grid, modes=modes), replace(plan, budget=None), who)
     workloads = {spec.workload for spec in job.specs}
     if len(workloads) != 1:
-        raise UsageError(f"advice is for one model in one workload; this asks for {len(workloads)}")
+        first = job.specs[0].workload.architecture if job.specs else "resnet50"
+        raise UsageError(
+            f"advice is for one model in one workload; this asks for {len(workloads)}: name one,"
+            f" such as {first}, and one --batch, --size and --phase"
+        )
     job = _frozen(job)
     untried: dict[str, str] = {}
     if not job.environment.soft.get("compiler"):

@@ -85,7 +85,7 @@ def inspect(specs: Sequence[Spec], plan: Plan, who: Executor | str = "process") 
         WorkerError: no worker can be started at all.
     """
     with asking(executor(who) if isinstance(who, str) else who) as pool:
-        pool.begin(compiling=True)  # by torch's profiler, once for all
+        pool.begin(compiling=any(spec.imports_compiler for spec in specs))
         environment = describe(pool)
         costs: dict[str, Cost | WorkerError] = {}
         values: dict[str, Values | WorkerError] = {}

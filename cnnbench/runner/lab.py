@@ -102,9 +102,10 @@ def begun(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Iterator[
     if isinstance(order.grid.device, AllGpus):  # each GPU has starters of its own
         yield prepare(order, plan, who)
         return
-    # Torch's profiler imports it: in the passes without a clock, first or after a first answer.
-    profiled = {0 if plan.budget is None else 1}
-    with Ahead(executor(who), plan.rounds, profiled) as ahead:
+    device = order.grid.device or Device()
+    own = suite.modes(order.grid.modes, device)
+    compiling = set(order.grid.phases) != {"inference"} or any(one.needs_compiler for one in own)
+    with Ahead(executor(who), plan.rounds, range(plan.rounds * compiling)) as ahead:
         found = prepare(order, plan, ahead.asked)
         # Whether the machine is quiet is asked next, and imports are not what is meant.
         ahead.wait()

@@ -23,9 +23,10 @@ from cnnbench.runner.inquiry import ask, asking, tell
 from cnnbench.spec import Spec, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from cnnbench.mode import Mode
     from cnnbench.prediction.model import Model
     from cnnbench.prediction.operators import TracedCall
     from cnnbench.prediction.table import TableWriter
@@ -53,16 +54,16 @@ _FEWEST, _MOST = 32, 64
 _FITTING = 0.6
 
 
-def refuse_modes(job: Job) -> None:
+def refuse_modes(modes: Iterable[Mode]) -> None:
     """Refuse what is not predicted at all.
 
     Raises:
         UsageError: a mode is none of ``MODES``.
     """
-    for spec in job.specs:
-        if spec.mode.text not in MODES:
+    for mode in modes:
+        if mode.text not in MODES:
             raise UsageError(
-                f"mode {spec.mode.text} is not predicted, because other operators run in it; use"
+                f"mode {mode.text} is not predicted, because other operators run in it; use"
                 f" --mode {' or '.join(MODES)}, or measure it with 'cnnbench run'"
             )
 

@@ -96,7 +96,8 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
     base = Profile(spec.id, job.environment.fingerprint, notes=job.notes(spec))
     plan = job.plan
     with _folder(passes.folder), asking(job.executor) as pool:
-        pool.begin(compiling=True)  # by torch's profiler, once for all
+        # By torch's profiler with a schedule, which a trace is recorded with, once for all.
+        pool.begin(compiling=passes.folder is not None or spec.imports_compiler)
         found = _Asker(pool, plan.timeout, base)
         if passes.folder is not None:
             where, steps, stacks = str(passes.folder.resolve()), passes.steps, passes.stacks

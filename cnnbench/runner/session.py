@@ -202,7 +202,8 @@ class Session:
         if not waiting:
             return
         with self._executor.open(scratch) as pool:
-            pool.begin(compiling=any(map(self._imports_compiler, waiting)))
+            living = (one.spec for group in waiting for one in group.alive)
+            pool.begin(compiling=any(spec.imports_compiler for spec in living))
             for group in waiting:
                 folder = scratch / group.name
                 folder.mkdir(exist_ok=True)
@@ -210,11 +211,6 @@ class Session:
                 with self._seat.taken(group.workload.id):
                     for _ in self._visit(passes, group):
                         yield from self._hand_over(group)
-
-    def _imports_compiler(self, group: Group) -> bool:
-        """Whether a worker of the group's next visit does; torch's profiler imports it as well."""
-        profiled = not group.complete and (self._plan.budget is None or group.begun)
-        return profiled or any(one.spec.imports_compiler for one in group.alive)
 
     def _visit(self, passes: Passes, group: Group) -> Iterator[None]:
         """What one pool does for a group; with a budget, first answers come before the rest.

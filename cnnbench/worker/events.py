@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.profiler import ProfilerActivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,24 +33,35 @@ _ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
 
 def of_call(call: Callable[[], Any], device: Kind) -> list[Event]:
     """The events of one finished call, whose result has been freed by the end."""
-    activities = [ProfilerActivity.CPU]
-    if device.kind == "cuda":
-        activities.append(ProfilerActivity.CUDA)
-    with torch.profiler.profile(
-        activities=activities, profile_memory=True, acc_events=True
-    ) as profile:
+    with profiler(device, memory=True) as profile:
         result = call()
         device.synchronize()
         del result
     return _exported(profile)
 
 
-def _exported(profile: torch.profiler.profile) -> list[Event]:
+def profiler(device: Kind, *, memory: bool = False) -> torch.autograd.profiler.profile:
+    """Torch's profiler without its schedule.
+
+    ``torch.profiler.profile`` asks when it begins whether torch's compiler replays CUDA graphs, and
+    imports it for that, which takes two seconds of every process that profiles a call.
+
+    Args:
+        device: whose work is recorded beside the host's.
+        memory: record allocations too.
+    """
+    device_kind = "cuda" if device.kind == "cuda" else None
+    return torch.autograd.profiler.profile(
+        use_device=device_kind, use_kineto=True, profile_memory=memory, acc_events=True
+    )
+
+
+def _exported(profile: torch.autograd.profiler.profile) -> list[Event]:
     handle, name = tempfile.mkstemp(suffix=".json")
     os.close(handle)
     path = Path(name)
     try:
-        profile.export_chrome_trace(name)
+        profile.export_chrome_trace(name)  # type: ignore[no-untyped-call]
         events: list[Event] = json.loads(path.read_text(encoding="utf8"))["traceEvents"]
     finally:
         path.unlink()

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity
 from torch.utils import _pytree as pytree
 
 from cnnbench.clocked import ModuleFacts, StepFacts
 from cnnbench.spec import Spec
-from cnnbench.worker import modes, onednn
+from cnnbench.worker import events, modes, onednn
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.layer_times import built
 from cnnbench.worker.primitives import MARK, read_log
@@ -139,17 +138,11 @@ def _with_format(tensor: Tensor) -> str:
 
 def _operators(step: Step, device: Kind) -> dict[str, dict[str, tuple[int, float]]]:
     """Path -> operator -> calls and microseconds by itself, nested ones too, forward pass only."""
-    activities = [ProfilerActivity.CPU]
-    if device.kind == "cuda":
-        activities.append(ProfilerActivity.CUDA)
-    with (
-        ranges(step.module),
-        torch.profiler.profile(activities=activities, acc_events=True) as profile,
-    ):
+    with ranges(step.module), events.profiler(device) as profile:
         step.call()
         device.synchronize()
     found: dict[str, dict[str, tuple[int, float]]] = {}
-    for event in profile.events():  # type: ignore[no-untyped-call]
+    for event in profile.function_events or ():
         layer = layer_of(event)
         if layer is None or event.name.startswith((RANGE, "[memory]", "ProfilerStep")):
             continue

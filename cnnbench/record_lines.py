@@ -1,0 +1,121 @@
+"""Lines of ``records.jsonl`` -> records; what cannot be read of them is said and left out.
+
+A line is whole or damaged: a kill tears the one that is being written, an edit or a disk any. What
+is newer than this version, or was never a record, is refused.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import shlex
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+from cnnbench import files
+from cnnbench.errors import SchemaError, StoreError, UsageError
+from cnnbench.record import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from cnnbench.record import Record
+
+# How a record's line begins: a run that was killed in its first one is still a run.
+_OPENING = b'{"id":'
+
+
+def read(
+    path: Path, change: Callable[[Record], Record] | None = None
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    """The last record of each spec, and what could not be read, in sentences.
+
+    Args:
+        path: of the lines; a file that is not there has none.
+        change: done to every record as it is read.
+
+    Raises:
+        StoreError: the file cannot be read, or no line is a record.
+        SchemaError: a record of a newer version, or one that does not fit.
+    """
+    try:
+        with files.opened(path) as file, uncollected():
+            return _parsed(path, _now(file), change)
+    except FileNotFoundError:
+        return (), ()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def _now(file: BinaryIO) -> Iterator[bytes]:
+    """The lines at this moment; one that is being written comes once, incomplete."""
+    for line in file:
+        yield line
+        if not line.endswith(b"\n"):
+            return
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Suspend garbage collection, which would traverse everything that is read again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class _NoFigureError(ValueError):
+    """A word of JSON's that is no number."""
+
+
+def _parsed(
+    path: Path, lines: Iterable[bytes], change: Callable[[Record], Record] | None
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    found: dict[str, Record] = {}
+    problems, foreign = [], False
+    for number, line in enumerate(lines, start=1):
+        if not line.strip(b" \t\r\n\0"):
+            continue
+        place = f"{path}:{number}"
+        try:
+            record = _record(line, place)
+        except _NoFigureError as error:
+            problems.append(f"{place}: line skipped: {error} is no figure; {_again(path)}")
+            continue
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            begun = line.rstrip(b"\n")[: len(_OPENING)]
+            foreign |= not _OPENING.startswith(begun)
+            torn = not line.endswith(b"\n")
+            what = "incomplete line skipped (the writer was killed here)"
+            problems.append(f"{place}: {what if torn else 'damaged line skipped'}; {_again(path)}")
+            continue
+        found.pop(record.id, None)
+        found[record.id] = record if change is None else change(record)
+    if foreign and not found:
+        raise StoreError(f"{path}: no line is a record; was it written by cnnbench?")
+    return tuple(found.values()), tuple(problems)
+
+
+def _again(path: Path) -> str:
+    run = shlex.quote(str(path.parent))
+    return f"cnnbench run --resume {run} measures again what it held"
+
+
+def _record(line: bytes, place: str) -> Record:
+    try:
+        return from_json(json.loads(line, parse_constant=_refuse))
+    except UsageError as error:
+        raise SchemaError(f"{place}: {error}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, _NoFigureError):
+        raise
+    except ValueError:
+        # Python reads no number of more than some thousand digits.
+        raise SchemaError(f"{place}: invalid number") from None
+
+
+def _refuse(word: str) -> NoReturn:
+    raise _NoFigureError(word)
