@@ -131,7 +131,7 @@ def _known(runs: Sequence[StoredRun]) -> list[tuple[str, str]]:
 def left(runs: Sequence[StoredRun]) -> list[str]:
     """What is missing, and the command that measures it where the runs know it."""
     lines = [
-        f"{line}; measure the same grid with --shard and each of them"
+        f"{line}; the command that made the others makes it, with that --shard and another --out"
         for line in shards.missing(_known(runs))
     ]
     for run in runs:

@@ -64,5 +64,6 @@ BACKWARD: dict[str, tuple[str, ...]] = {
 }
 # What a lecture sets beside it, and what networks have in its place.
 SUBSTITUTES = ("pointwise", "depthwise", "depthwise_separable", "grouped_4", "bottleneck")
-# Slices of a round, and seconds of the whole: three rounds, which show a difference, in a minute.
-LAYER_SLICES, LAYER_BUDGET = 3, 60.0
+# Slices of a round, seconds of each and of warming up: three rounds, which show a difference, in
+# half a minute on two cores. A slower machine has a minute.
+LAYER_SLICES, LAYER_SLICE_SECONDS, LAYER_WARM_UP_SECONDS, LAYER_BUDGET = 3, 0.02, 0.03, 60.0

@@ -161,6 +161,8 @@ def command(
         texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device, unit, direction)
         others = () if direction in usual.BACKWARD else usual.SUBSTITUTES
         substitutes, plan = substitutes or others, _within_a_minute(ctx, plan)
+        if over is None and ctx.get_parameter_source("modes") is ParameterSource.DEFAULT:
+            grid = replace(grid, modes=lab.usual_modes(grid.device))
     chosen, dtypes = _layers(suites, texts, model, unit, direction)
     if set(grid.phases) != {"inference"} and any(one.problem().direction for one in chosen):
         raise UsageError(
@@ -211,7 +213,12 @@ def _till_decided(ctx: click.Context, plan: Plan) -> Plan:
 def _within_a_minute(ctx: click.Context, plan: Plan) -> Plan:
     """The plan of the question that is answered where nothing is asked."""
     if ctx.get_parameter_source("slices") is ParameterSource.DEFAULT:
-        plan = replace(plan, slices=usual.LAYER_SLICES)
+        plan = replace(
+            plan,
+            slices=usual.LAYER_SLICES,
+            slice_seconds=usual.LAYER_SLICE_SECONDS,
+            warm_up_seconds=usual.LAYER_WARM_UP_SECONDS,
+        )
     if ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
         plan = replace(plan, budget=usual.LAYER_BUDGET)
     return plan

@@ -39,6 +39,7 @@ Examples:
 _DATA = {"tidy": "records", "slices": "slices"}
 _DICTIONARY = "dictionary"
 _PARQUET = ".parquet"
+_AS_TEXT = ("", ".csv", ".txt")
 
 
 @click.command(epilog=_EPILOG)
@@ -82,6 +83,8 @@ def _passing(paths: Sequence[Path]) -> Iterator[StoredRun]:
 
 def _write(variables: Sequence[Variable], rows: Iterable[object], view: View) -> None:
     output = view.output
+    if output is not None and output.suffix.lower() not in {*_AS_TEXT, _PARQUET}:
+        raise UsageError(f"{output}: {view.kind} is CSV or Parquet; name the file .csv or .parquet")
     if output is None or output.suffix.lower() != _PARQUET:
         write_parts(as_csv(variables, rows), output)
         return

@@ -101,6 +101,10 @@ def substitutes() -> tuple[SubstituteEntry, ...]:
     )
 
 
+# What a lecture calls a substitute -> its name.
+_ALSO = {"1x1": "pointwise", "separable": "depthwise_separable"}
+
+
 def substitute(name: str) -> SubstituteEntry:
     """The substitute of a name.
 
@@ -108,9 +112,10 @@ def substitute(name: str) -> SubstituteEntry:
         UnknownName: there is none; the message suggests the closest names.
     """
     rows = {row.name: row for row in substitutes()}
-    if name not in rows:
-        raise UnknownName("substitute", name, rows)
-    return rows[name]
+    found = rows.get(_ALSO.get(name, name))
+    if found is None:
+        raise UnknownName("substitute", name, [*rows, *_ALSO])
+    return found
 
 
 @functools.cache

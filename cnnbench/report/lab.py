@@ -124,7 +124,7 @@ _STANDINS: tuple[tuple[Column, Callable[[SubstituteResult], Content]], ...] = (
     (Column("params", "params", "count"), lambda one: _cost(one, "params")),
     (Column("macs", "MACs", "count"), lambda one: _cost(one, "macs")),
     (Column("promised", "promised by MACs", "ratio"), lambda one: one.promised),
-    (Column("measured", "measured", "ratio"), lambda one: one.measured),
+    (Column("measured", "measured, same mode", "ratio"), lambda one: one.measured),
     (Column("latency", "latency", "seconds"), lambda one: metrics.latency(one.record)),
     (Column("error", "error (own float64)", "error"), lambda one: _error(one.record)),
     (Column("status", "output"), lambda one: _status(one.record, one.refusal)),
@@ -303,11 +303,16 @@ def _opening(
     alone = len(found) == 1
     said = lab_overview.sentences(found[0]) if alone else lab_advice.advice(found)
     head = "" if alone else "Recommendations and their gains, with intervals over rounds:"
+    some = [entry for entry in read if not entry.record.refused]
+    verdict = usability.lines(some)
+    # An answer that nobody should use does not come first.
+    doubtful = alone and any(one.use == "not usable" for one in usability.by_run(some).values())
+    if doubtful:
+        said = [*(f"{line[:1].upper()}{line[1:]}." for line in verdict), *said]
     told = Table((), (), (head,) if head else (), tuple(said))
     tables = [replace(table, captions=captions(read, "default")), *extra]
     tables.insert(0 if alone else len(tables), told)
-    some = [entry for entry in read if not entry.record.refused]
-    lines = (*usability.lines(some), *rows.together(some), *times.remarks(some, *tables))
+    lines = (*(verdict * (not doubtful)), *rows.together(some), *times.remarks(some, *tables))
     tables.append(Table((), (), ("Notes:",), lines))
     return "\n".join(render(one, "table", width) for one in tables if one.rows or one.notes)
 

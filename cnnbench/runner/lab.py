@@ -165,6 +165,17 @@ def usual_ones(
     return tuple(name for name in names if kind in catalogue.entry(name).kinds)
 
 
+def usual_modes(device: Device | None) -> tuple[str, ...]:
+    """The library's own ways that are compared where no layer is named.
+
+    Without bfloat16 on a CPU that has no instructions for it, where it takes many times as long.
+    """
+    has = machine.instruction_sets()
+    if (device is not None and device.kind != "cpu") or not has or any("bf16" in i for i in has):
+        return MODES
+    return tuple(one for one in MODES if "bf16" not in one)
+
+
 def changed(job: Job, specs: Sequence[Spec]) -> Job:
     """Other specs of a model with the same plan, all rounds of them."""
     known = suite.facts([spec.workload.architecture for spec in specs])
@@ -267,7 +278,7 @@ def _implementations(order: LabOrder, device: Device) -> list[str]:
 def _substitutes(order: LabOrder) -> list[str]:
     if NONE in order.substitutes:
         return []
-    named = [name for name in order.substitutes if name != ALL]
+    named = [catalogue.substitute(name).name for name in order.substitutes if name != ALL]
     if ALL in order.substitutes:
         named += [one.name for one in catalogue.substitutes()]
     return list(dict.fromkeys(named))

@@ -45,6 +45,19 @@ def test_a_starter_begins_without_torchs_compiler_too() -> None:
     assert told(code) == []
 
 
+def test_a_call_is_profiled_without_torchs_compiler() -> None:
+    code = FIRST + (
+        "from cnnbench.spec import Spec; from cnnbench.worker import build, events, structure;"
+        "from cnnbench.worker.devices import Cpu;"
+        "step = build.built(Spec.parse('lenet/inference-b1-3x32x32/eager/cpu-t1'), seed=0);"
+        "found = events.operators(events.of_call(step.call, Cpu()));"
+        "others = [one for one in sys.modules if one.startswith(('torch._dynamo', 'torch._ind'))];"
+        "print(json.dumps([found['aten::conv2d'], others]))"
+    )
+
+    assert told(code) == [2, []]
+
+
 def test_the_function_that_waits_answers_as_the_compilers_own() -> None:
     code = FIRST + (
         "waits = sys.modules['torchvision.ops.roi_align'].is_compile_supported;"
