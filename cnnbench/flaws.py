@@ -70,9 +70,9 @@ _OF_QUALITY = {"disturbed": DISTURBED, "noisy": NOISY}
 NARROW = 0.10
 
 
-def flaw(record: Record) -> Flaw | None:
-    """The weightiest flaw of a record; ``None`` if there is none."""
-    found = {of_output(record), of_time(record), _of_host(record)}
+def flaw(record: Record, *, by_clock: bool = False) -> Flaw | None:
+    """The weightiest flaw of a record; ``None`` if there is none. See ``of_time``."""
+    found = {of_output(record), of_time(record, by_clock=by_clock), _of_host(record)}
     return next((one for one in FLAWS if one in found), None)
 
 
@@ -84,9 +84,15 @@ def of_output(record: Record) -> Flaw | None:
     return known
 
 
-def of_time(record: Record) -> Flaw | None:
-    """Why the time that people are shown is not to be relied on; ``None`` where there is none."""
-    time, word = metrics.shown(record), metrics.quality(record)
+def of_time(record: Record, *, by_clock: bool = False) -> Flaw | None:
+    """Why the time that people are shown is not to be relied on; ``None`` where there is none.
+
+    Args:
+        record: of the time.
+        by_clock: it is shown with all waiting for a core.
+    """
+    time = (metrics.latency if by_clock else metrics.shown)(record)
+    word = metrics.quality(record)
     if time is None or word is None:
         return None
     found = _OF_QUALITY.get(word.partition(" ")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from tests import made
 @pytest.fixture
 def many(tmp_path: Path, eager, twice_as_fast) -> Path:
     """Three runs, the last of them one of a campaign of hosts."""
+    later = [replace(one, measured_at=f"2026-01-02T03:04:0{n}+00:00")
+             for n, one in ((6, eager), (7, twice_as_fast))]  # fmt: skip
     made.directory(tmp_path / "many" / "a", [eager, twice_as_fast])
-    made.directory(tmp_path / "many" / "b", [eager])
-    made.directory(tmp_path / "many" / "campaign" / "0123", [twice_as_fast])
+    made.directory(tmp_path / "many" / "b", later[:1])
+    made.directory(tmp_path / "many" / "campaign" / "0123", later[1:])
     return tmp_path / "many"
 
 
@@ -62,7 +65,9 @@ def test_a_run_by_several_spellings_is_one_run(many: Path, monkeypatch) -> None:
 
 def test_a_place_without_a_run_is_refused_at_once(many: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for place in (tmp_path / "gone", tmp_path / "empty", many / "a" / store.MANIFEST):
+    with pytest.raises(StoreError, match="gone does not exist"):
+        cnnbench.load(many, tmp_path / "gone")
+    for place in (tmp_path / "empty", many / "a" / store.MANIFEST):
         with pytest.raises(StoreError, match="is not a cnnbench run: it has no manifest"):
             cnnbench.load(many, place)
     with pytest.raises(StoreError, match=r"no run matches '.*/x\*'"):
@@ -138,3 +143,30 @@ def test_a_part_is_passed_and_framed_as_a_part(many: Path, twice_as_fast) -> Non
     assert list(part.frame()["run"]) == ["a", "0123"]
     # The speed-up of a part is that of its whole run.
     assert next(part.each()).frame()["speedup"].tolist() == [pytest.approx(2, rel=0.1)]
+
+
+def test_what_was_copied_or_merged_counts_once(tmp_path: Path, eager, twice_as_fast) -> None:
+    made.directory(tmp_path / "all", [eager, twice_as_fast])
+    made.directory(tmp_path / "part", [eager])
+    made.directory(tmp_path / "part2", [twice_as_fast, made.record(made.BF16, [[3.0]])])
+
+    found = cnnbench.load(tmp_path)
+
+    assert [one.id for one in found.records] == [made.EAGER, made.CHANNELS_LAST, made.BF16]
+    assert list(found.frame()["spec"]) == [one.id for one in found.records]
+    told = [run.problems for run in reading.once(found.runs)]
+    assert told == [
+        (),
+        (f"{tmp_path}/part: 1 record left out, which is in {tmp_path}/all already",),
+        (f"{tmp_path}/part2: 1 record left out, which is in {tmp_path}/all already",),
+    ]
+    # What is left out is not missing.
+    assert [run.missing for run in reading.once(found.runs)] == [(), (), ()]
+
+
+def test_the_same_measured_again_counts_again(tmp_path: Path, eager) -> None:
+    again = made.record(made.EAGER, [[20.0]], ensemble="another")
+    made.directory(tmp_path / "one", [eager])
+    made.directory(tmp_path / "two", [again])
+
+    assert len(cnnbench.load(tmp_path).records) == 2

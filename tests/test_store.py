@@ -107,7 +107,34 @@ def test_a_torn_line_is_told_with_its_place(directory: Path) -> None:
 
     problems = store.read(directory).problems
 
-    assert problems == (f"{path}:3: incomplete line skipped (the writer was killed here)",)
+    again = f"cnnbench run --resume {path.parent} measures again what it held"
+    assert problems == (
+        f"{path}:3: incomplete line skipped (the writer was killed here); {again}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "why"),
+    [
+        (lambda line: line[:-10], "damaged line skipped"),
+        (lambda line: line.replace(b'"error_float64":', b'"error_float64":NaN,"x":', 1),
+         "line skipped: NaN is no figure"),
+        (lambda line: line.replace(b'"error_float64":', b'"error_float64":-Infinity,"x":', 1),
+         "line skipped: -Infinity is no figure"),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_whole_but_damaged_was_not_torn_by_a_kill(
+    directory: Path, spoilt, why: str
+) -> None:
+    path = directory / store.RECORDS
+    first, *others = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([spoilt(first), *others]) + b"\n")
+
+    stored = store.read(directory)
+
+    again = f"cnnbench run --resume {directory} measures again what it held"
+    assert stored.problems == (f"{path}:1: {why}; {again}",)
+    assert len(stored.records) == 2
 
 
 def test_of_several_records_of_a_spec_the_last_counts(directory: Path, eager: Record) -> None:

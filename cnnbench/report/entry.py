@@ -115,7 +115,7 @@ class Entry:
     @cached_property
     def flaw(self) -> Flaw | None:
         """Why it cannot be believed, or not wholly: its weightiest flaw."""
-        return flaws.flaw(self.record)
+        return flaws.flaw(self.record, by_clock=self.by_clock)
 
     @property
     def trust(self) -> str:

@@ -7,6 +7,7 @@ tables: speed and accuracy of implementations, the work that they do, and the ga
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -319,8 +320,13 @@ def _opening(
 
 def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
     """Entries whose latency is the clock's, as rates and gains in these tables are."""
-    found = [e for e in entries(runs) if e.record.spec.workload.is_layer]
-    return [replace(one, by_clock=True) for one in found]
+    found: list[Entry] = []
+    for run in runs:
+        # A run is judged by what is shown of it, the network that layers are of among it.
+        whole = [replace(one, by_clock=True) for one in entries([run])]
+        judge = functools.cache(functools.partial(usability.judge, whole))
+        found += [replace(e, judge=judge) for e in whole if e.record.spec.workload.is_layer]
+    return found
 
 
 def _remarks(found: Sequence[Entry], tables: Sequence[Table]) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def _fault(entry: Entry) -> Flaw | str | None:
     """``clean``, or why a row's time is not fit; ``None`` if it has no time."""
     if entry.latency is None:
         return None
-    return flaws.of_time(entry.record) or _CLEAN
+    return flaws.of_time(entry.record, by_clock=entry.by_clock) or _CLEAN
 
 
 def _gain(entry: Entry) -> Estimate | None:

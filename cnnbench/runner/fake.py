@@ -119,6 +119,8 @@ class FakeWorker:
 
     def _run(self) -> Run:
         request, first = self._measured, round(_seconds(self._spec) * 1e10)
+        trains = self._spec.workload.phase != "inference"
+        flags = {"loss": "made up"} if trains else {}
         return Run(
             round=request.round,
             ensemble=request.ensemble,
@@ -126,7 +128,7 @@ class FakeWorker:
             warmup_ns=(first,),
             build_ns=first,
             check=_check(self._spec, request),
-            flags={} if self._spec.workload.phase == "inference" else {"loss": "made up"},
+            flags=flags | ({"l2": "cold"} if request.l2 == "cold" else {}),
             parts=_parts(self._spec),
         )
 

@@ -406,3 +406,63 @@ def test_what_the_library_is_known_to_do_is_shown_and_costs_no_other_row(tmp_pat
         assert ours == ["ok", "ok"]
     died = not absent and any(row["status"] == "failed" for row in rows)
     assert done.returncode == (3 if died else 0), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--layer", " "), "--layer ' ' names no layer; one looks like n1c64h56w56-k64-3x3-p1"),
+        (("--layer", LAYER, "--phase", "training", "--direction", "backward_data"),
+         "a backward pass by itself is no step of training; drop --phase, or --direction"),
+        (("--layer", f"{LAYER}-bwd_w", "--phase", "training"),
+         "a backward pass by itself is no step of training; drop --phase, or --direction"),
+        (("--substitutes", "1x2"), "unknown substitute '1x2'; did you mean 1x1"),
+        (("--cluster", ""), "--cluster is empty; give local, or the address of a head"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_one_line(cnnbench_cli, words, said: str) -> None:
+    done = cnnbench_cli("conv", *words, "--dry-run", *FAKE)
+
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_substitutes_go_by_what_lectures_call_them(cnnbench_cli) -> None:
+    words = ("--layer", "c8h8w8-k8-3x3-p1", "--impl", "none", "--dry-run", "--json", *FAKE)
+
+    one = cnnbench_cli("conv", "--substitutes", "1x1,separable", *words).stdout
+    other = cnnbench_cli("conv", "--substitutes", "pointwise,depthwise_separable", *words).stdout
+
+    assert one == other
+    assert "~pointwise" in one
+
+
+@pytest.mark.parametrize(
+    ("has", "asked"),
+    [(("avx2", "avx512_bf16"), True), (("asimd", "bf16"), True), (("avx2", "fma"), False),
+     ((), True)],
+)  # fmt: skip
+def test_bfloat16_is_asked_about_where_the_processor_has_it(
+    cnnbench_cli, monkeypatch, has, asked: bool
+) -> None:
+    monkeypatch.setattr("cnnbench.machine.instruction_sets", lambda *_: has)
+
+    usual = cnnbench_cli("conv", "--dry-run", *FAKE).stdout
+    named = cnnbench_cli("conv", "--modes", "amp=bf16", "--dry-run", *FAKE).stdout
+
+    assert ("/amp=bf16/" in usual) is asked
+    assert "/amp=bf16/" in named
+
+
+def test_cold_caches_are_said_above_the_table_and_in_every_row(cnnbench_cli) -> None:
+    words = ("conv", "--layer", "c8h8w8-k8-3x3-p1", "--impl", "im2col", "--modes", "eager", *FAKE)
+
+    shown = cnnbench_cli(*words, "--l2", "cold", "--out", "cold")
+    rows = json.loads(cnnbench_cli("report", "cold", "--lab", "--format", "json").stdout)["rows"]
+    warm = cnnbench_cli(*words, "--out", "warm")
+
+    said = "caches flushed before every sample (--l2 cold)"
+    assert said in " ".join(shown.stdout.split())
+    assert said not in " ".join(warm.stdout.split())
+    assert {row["l2"] for row in rows} == {"cold"}

@@ -35,10 +35,13 @@ def test_every_format_is_shown_and_written_alike(cnnbench_cli, run, kind: str) -
         (["gone", "--format", "bmf"], "gone is not a cnnbench run"),
         (["run"], "Missing option '--format'"),
         (["--format", "tidy"], "--format tidy needs run directories"),
-        (["gone", "--format", "tidy"], "gone is not a cnnbench run"),
+        (["gone", "--format", "tidy"], "gone does not exist"),
+        (["run", "--format", "tidy", "-o", "x.xlsx"],
+         "x.xlsx: tidy is CSV or Parquet; name the file .csv or .parquet"),
+        (["--format", "dictionary", "-o", "x.csv.gz"], "name the file .csv or .parquet"),
         (["gone*", "--format", "slices"], "no run matches 'gone*'"),
     ],
-)
+)  # fmt: skip
 def test_bad_input_is_one_line(cnnbench_cli, run, words, message) -> None:
     done = cnnbench_cli("export", *words)
 

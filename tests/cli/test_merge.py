@@ -89,7 +89,7 @@ def test_only_what_is_whole_is_merged_where_that_is_asked_for(
     assert (done.exit_code, alone.exit_code) == (3, 3)
     assert not (tmp_path / "all").exists()
     absent, unfinished, why = done.stderr.splitlines()
-    assert "shard 2/3 of this grid not among these runs; measure" in absent
+    assert "shard 2/3 of this grid not among these runs; the command that made" in absent
     command = "1 spec not measured yet: cnnbench run --resume "
     assert unfinished == f"cnnbench: {command}{shards[0].resolve()}"
     assert why == (

@@ -117,6 +117,11 @@ def test_names_may_be_separated_by_commas_or_spaces(cnnbench_cli) -> None:
         (["run", "--phase", "trainin"], "did you mean training"),
         (["run", "--optimizer", "adm"], "did you mean adam"),
         (["run", "--models", ","], "a value is missing"),
+        (["choose", "--under", "20ms", "--budget", "30ms"], "is not a time such as 90s or 5m"),
+        (["choose", "--under", "1e999s"], "'1e999s' is no limit such as 20ms"),
+        (["run", "--shard", "1/1000000"], "the second of eight is 2/8, and there are at most"),
+        (["predict", "lenet", "--mode", "compile"], "mode compile is not predicted"),
+        (["advise", "lenet", "resnet18"], "name one, such as lenet"),
         (["run", "--size", "3x3x3"], "is not of the form 224 or 224x192"),
     ],
 )
@@ -231,6 +236,15 @@ def test_a_second_name_means_the_option_and_is_in_no_help(
     assert results[0].stdout == results[1].stdout
     assert own in text.split()
     assert second not in text.split()
+
+
+def test_an_option_that_a_command_lacks_is_named_as_it_was_written(cnnbench_cli) -> None:
+    done = cnnbench_cli("advise", "lenet", "--mode=eager")
+
+    assert done.exit_code == 2
+    assert done.stderr.startswith("cnnbench: No such option")
+    assert "--mode" in done.stderr
+    assert "--modes" not in done.stderr
 
 
 def test_a_wrong_value_of_a_second_name_is_said_of_the_option(cnnbench_cli) -> None:

@@ -170,3 +170,24 @@ def test_a_substitute_of_several_convolutions_says_where_its_time_goes(lab) -> N
     assert said.partition(": 3x3 ")[2].startswith(
         "8->8 depthwise 700 µs (0.0527 GFLOP/s), 1x1 8->8 1.20 ms (0.0273 GFLOP/s), rest 100 µs"
     )
+
+
+def test_all_figures_of_a_row_are_by_one_clock(way) -> None:  # noqa: F811 - a fixture
+    """Also where waiting for a core has spoilt it: gains side by side hold that waiting too."""
+    from tests.report.test_times import waiting
+
+    plain = way("eager", 10)
+    slow = waiting(plain.id.replace("cpu-t2", "cpu-t1"), 0.5)
+    spoilt = replace(plain, id=slow.id, runs=slow.runs)
+    what = replace(store.manifest("a-run", [spoilt.id], {}, "fake"), created="")
+    run = StoredRun(Path("a-run"), what, made.ENVIRONMENT, (spoilt,))
+
+    text = report.to_text([run], "table", width=120)
+
+    (row,) = [line for line in text.splitlines() if line.startswith("> eager")]
+    assert row.split()[2:4] == ["20.0", "ms"]
+    rate = next(iter(lab_overview.sentences(report.benches([run])[0]))).split()
+    assert "20.0" in rate
+    assert "is taken out" not in text
+    assert "clean" not in text
+    assert text.startswith("The run is not usable: ")

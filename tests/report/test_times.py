@@ -223,3 +223,30 @@ def test_launch_bound_rows_are_said_and_marked() -> None:
     assert "H launch-bound" in " ".join(waits.notes)
     assert "launch-bound" not in " ".join(works.notes)
     assert remarks(of(on_gpu(10, 9))) == []
+
+
+def test_rows_are_sorted_by_the_latency_that_they_show() -> None:
+    # By the clock 20 ms and 12 ms, without waiting 10 ms and 12 ms.
+    found = of(waiting(OTHER, 0.0, 12), waiting(EAGER, 0.5))
+
+    table = view(found, Selection(columns=("mode", "latency"), sort=("latency",)), people=True)
+
+    assert [row[0] for row in table.rows] == ["eager", "channels_last"]
+    tidied = view(found, Selection(columns=("mode",), sort=("latency_median_s",)), people=False)
+    assert [row[0] for row in tidied.rows] == ["channels_last", "eager"]
+
+
+@pytest.mark.parametrize(("name", "amount"), [
+    ("throughput", 8), ("effective_flops", 2 * made.COST.macs),
+])  # fmt: skip
+def test_rates_are_those_of_the_latency_beside_them(name: str, amount: float) -> None:
+    found = of(waiting(EAGER, 0.5))
+
+    ((shown, rate),) = view(found, Selection(columns=("latency", name)), people=True).rows
+    assert getattr(rate, "point", rate) == pytest.approx(amount / shown.point)
+    column = {"throughput": "throughput_per_s", "effective_flops": "effective_flops_per_s"}[name]
+    ((clock, rate),) = view(
+        found, Selection(columns=("latency_median_s", column)), people=False
+    ).rows
+    assert rate == pytest.approx(amount / clock)
+    assert shown.point == pytest.approx(clock / 2)
