@@ -6,6 +6,7 @@ Knows how a phase runs a module, but not what is counted.
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,33 @@ def record(
         WrongInput: a layer does not accept its input.
         Unsupported: an operator needs values.
     """
+
+    def once() -> Recording:
+        return _recorded(
+            parts, given, training=training, meta=meta, keep=keep, loss=loss, lower=lower
+        )
+
+    known = len(sys.modules)
+    found = once()
+    if not meta or len(sys.modules) == known:
+        return found
+    # Torch imports its compiler when an operator first needs it, and exceptions inside that import
+    # keep the frames of all its callers, with their tensors: some would seem to live for longer.
+    for parameter in parts.parameters:
+        parameter.grad = None
+    return once()
+
+
+def _recorded(
+    parts: Inventory,
+    given: Arguments,
+    *,
+    training: bool,
+    meta: bool,
+    keep: int,
+    loss: Loss | None,
+    lower: torch.dtype | None,
+) -> Recording:
     if any(getattr(child, "training", training) is not training for child in parts.modules):
         _set_mode(parts, training=training)
     stack = ModuleStack(parts)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import reading, units
+from cnnbench import metrics, reading, units
 from cnnbench.cli import options, stored
 from cnnbench.cli.output import opened, say, write_parts
 from cnnbench.errors import UsageError
@@ -67,7 +67,12 @@ def command(runs: tuple[Path, ...], view: View) -> None:
         _write(TABLES[table], ROWS[table](found), view)
         return
     read = stored.once(stored.read(stored.each(runs)))
-    view.write(export(entries(read), view.kind))
+    shown = entries(read)
+    view.write(export(shown, view.kind))
+    waited = sum(metrics.waited(one.record) for one in shown)
+    if waited:
+        say(f"cnnbench: {waited} of {units.number(len(shown), 'row')} waited for a core, and these"
+            " formats have times by the clock; measure on a quiet machine before they are judged")
     failed = sum(len(run.failed) for run in read)
     if failed:
         say(f"cnnbench: left out: {units.number(failed, 'failed spec')}")

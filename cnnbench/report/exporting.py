@@ -187,7 +187,8 @@ def action_benchmark(found: Sequence[Entry]) -> str:
         if time.margin is not None:
             row["range"] = f"± {100 * time.margin:.1f}%"
         where = f"environment {one.environment.fingerprint}, {units.number(time.rounds, 'round')}"
-        rows.append({**row, "extra": where})
+        trust = f", {metrics.quality(one.record)}" if metrics.waited(one.record) else ""
+        rows.append({**row, "extra": f"{where}{trust}"})
     return in_json(json.dumps(rows, indent=1)) + "\n"
 
 

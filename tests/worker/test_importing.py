@@ -58,6 +58,18 @@ def test_a_call_is_profiled_without_torchs_compiler() -> None:
     assert told(code) == [2, []]
 
 
+def test_what_torch_imports_while_something_is_counted_changes_no_count() -> None:
+    code = FIRST + (
+        "from cnnbench.spec import Spec; from cnnbench.worker import build;"
+        "work = Spec.parse('lenet/training-b2-3x32x32/eager/cpu-t1').workload;"
+        "print(json.dumps([build.counted(work, 0).memory.activations for _ in range(3)]))"
+    )
+
+    first, *others = told(code)
+
+    assert others == [first, first]
+
+
 def test_the_function_that_waits_answers_as_the_compilers_own() -> None:
     code = FIRST + (
         "waits = sys.modules['torchvision.ops.roi_align'].is_compile_supported;"
