@@ -10,7 +10,7 @@ import gc
 import json
 import shlex
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO
 
 from cnnbench import files
 from cnnbench.errors import SchemaError, StoreError, UsageError
@@ -106,16 +106,17 @@ def _again(path: Path) -> str:
 
 
 def _record(line: bytes, place: str) -> Record:
+    words: list[str] = []
     try:
-        return from_json(json.loads(line, parse_constant=_refuse))
+        # NaN and infinities are no figures: what has one is not known, as older versions meant by
+        # them; whether it may be unknown is seen when the record is made of it.
+        return from_json(json.loads(line, parse_constant=words.append))
     except UsageError as error:
+        if words:
+            raise _NoFigureError(words[0]) from None
         raise SchemaError(f"{place}: {error}") from None
     except (json.JSONDecodeError, UnicodeDecodeError, _NoFigureError):
         raise
     except ValueError:
         # Python reads no number of more than some thousand digits.
         raise SchemaError(f"{place}: invalid number") from None
-
-
-def _refuse(word: str) -> NoReturn:
-    raise _NoFigureError(word)

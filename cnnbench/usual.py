@@ -66,4 +66,4 @@ BACKWARD: dict[str, tuple[str, ...]] = {
 SUBSTITUTES = ("pointwise", "depthwise", "depthwise_separable", "grouped_4", "bottleneck")
 # Slices of a round, seconds of each and of warming up: three rounds, which show a difference, in
 # half a minute on two cores. A slower machine has a minute.
-LAYER_SLICES, LAYER_SLICE_SECONDS, LAYER_WARM_UP_SECONDS, LAYER_BUDGET = 3, 0.02, 0.03, 60.0
+LAYER_SLICES, LAYER_SLICE_SECONDS, LAYER_WARM_UP_SECONDS, LAYER_BUDGET = 3, 0.015, 0.03, 60.0

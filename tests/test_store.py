@@ -108,18 +108,16 @@ def test_a_torn_line_is_told_with_its_place(directory: Path) -> None:
     problems = store.read(directory).problems
 
     again = f"cnnbench run --resume {path.parent} measures again what it held"
-    assert problems == (
-        f"{path}:3: incomplete line skipped (the writer was killed here); {again}",
-    )
+    assert problems == (f"{path}:3: incomplete line skipped (the writer was killed here); {again}",)
 
 
 @pytest.mark.parametrize(
     ("spoilt", "why"),
     [
         (lambda line: line[:-10], "damaged line skipped"),
-        (lambda line: line.replace(b'"error_float64":', b'"error_float64":NaN,"x":', 1),
+        (lambda line: line.replace(b'"build_ns":5000000', b'"build_ns":NaN', 1),
          "line skipped: NaN is no figure"),
-        (lambda line: line.replace(b'"error_float64":', b'"error_float64":-Infinity,"x":', 1),
+        (lambda line: line.replace(b'"build_ns":5000000', b'"build_ns":-Infinity', 1),
          "line skipped: -Infinity is no figure"),
     ],
 )  # fmt: skip
@@ -135,6 +133,19 @@ def test_a_line_that_is_whole_but_damaged_was_not_torn_by_a_kill(
     again = f"cnnbench run --resume {directory} measures again what it held"
     assert stored.problems == (f"{path}:1: {why}; {again}",)
     assert len(stored.records) == 2
+
+
+def test_a_figure_that_may_be_unknown_and_is_none_is_unknown(directory: Path) -> None:
+    path = directory / store.RECORDS
+    # As older versions wrote an agreement of no classes.
+    path.write_bytes(path.read_bytes().replace(b'"top1_agreement":1.0', b'"top1_agreement":NaN'))
+
+    stored = store.read(directory)
+
+    assert stored.problems == ()
+    checks = [run.check for one in stored.records for run in one.runs]
+    assert checks
+    assert {check and check.top1_agreement for check in checks} == {None}
 
 
 def test_of_several_records_of_a_spec_the_last_counts(directory: Path, eager: Record) -> None:

@@ -71,8 +71,10 @@ def command(runs: tuple[Path, ...], view: View) -> None:
     view.write(export(shown, view.kind))
     waited = sum(metrics.waited(one.record) for one in shown)
     if waited:
-        say(f"cnnbench: {waited} of {units.number(len(shown), 'row')} waited for a core, and these"
-            " formats have times by the clock; measure on a quiet machine before they are judged")
+        say(
+            f"cnnbench: {waited} of {units.number(len(shown), 'row')} waited for a core, and these"
+            " formats have times by the clock; measure on a quiet machine before they are judged"
+        )
     failed = sum(len(run.failed) for run in read)
     if failed:
         say(f"cnnbench: left out: {units.number(failed, 'failed spec')}")

@@ -75,8 +75,8 @@ def _both_methods(pipe) -> None:
     call = held_for_a_moment(64 * MIB)
     call()
     pipe.send((caching_off, memory.high_water_growth(call), memory.allocator_peak(call)))
-    # Nearly all of it are weights: some processors' kernels ask torch for more than they touch, 75 MB
-    # for a gradient of resnet18 with AVX2, which the allocator counts and the kernel does not see.
+    # Nearly all of it are weights: some processors' kernels ask torch for more than they touch
+    # (75 MB for a gradient of resnet18 with AVX2), which only the allocator counts.
     spec = Spec.parse("alexnet/training-adam-b2-3x64x64/eager/cpu-t1")
     found = memory.measure(build.built(spec, seed=0), Cpu())
     cost = build.counted(spec.workload, seed=0)
