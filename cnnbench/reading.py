@@ -7,16 +7,17 @@ what is in it only where somebody looks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from cnnbench import store, units
+from cnnbench import store
 from cnnbench.errors import StoreError
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cnnbench.record import Record
 
 
 def places(asked: Iterable[str | Path]) -> list[Path]:
@@ -114,43 +115,33 @@ class LazyRuns(Sequence[StoredRun]):
 
 
 def passing(runs: Sequence[StoredRun], *, reports: bool = False) -> Iterator[StoredRun]:
-    """One run after another, of those in memory or of those that are not read yet.
+    """One run after another, of those in memory or of those that are not read yet."""
+    return runs.passing(reports=reports) if isinstance(runs, LazyRuns) else iter(runs)
 
-    A record that two of them hold comes once, see ``once``.
+
+class Copies:
+    """Tells records that came before: copied with their run, or merged beside their parts.
+
+    They would count twice in every figure that is made of many records. Two measurements are never
+    of one ensemble and round and equal in their nanoseconds too, whatever their second and their
+    names: the two sides of a comparison share those.
     """
-    return once(runs.passing(reports=reports) if isinstance(runs, LazyRuns) else runs)
 
+    def __init__(self) -> None:
+        self._seen: set[tuple[object, ...]] = set()
 
-def once(runs: Iterable[StoredRun]) -> Iterator[StoredRun]:
-    """Runs without the records of those before them.
+    def has(self, record: Record) -> bool:
+        """Whether it was asked about before."""
+        runs = [(one.ensemble, one.round, one.build_ns, one.slices.sampled_ns)
+                for one in record.runs]  # fmt: skip
+        alone = "" if runs else record.measured_at
+        key = record.id, record.environment, record.failure, alone, *runs
+        if key in self._seen:
+            return True
+        self._seen.add(key)
+        return False
 
-    What was copied, and what was merged beside its parts, would count twice in every figure that is
-    made of many records. What is left out is among the problems of its run.
-    """
-    seen: dict[tuple[object, ...], Path] = {}
-    for run in runs:
-        # The names of ensembles are drawn anew in every session, so no two measurements share them.
-        known = [
-            seen.setdefault(
-                (one.id, one.environment, one.measured_at, *(part.ensemble for part in one.runs)),
-                run.path,
-            )
-            for one in run.records
-        ]
-        left = {one.id for one, path in zip(run.records, known, strict=True) if path != run.path}
-        if not left:
-            yield run
-            continue
-        elsewhere = ", ".join(dict.fromkeys(str(one) for one in known if one != run.path))
-        yield replace(
-            run,
-            records=tuple(one for one in run.records if one.id not in left),
-            manifest=replace(
-                run.manifest, specs=tuple(one for one in run.manifest.specs if one not in left)
-            ),
-            problems=(
-                *run.problems,
-                f"{run.path}: {units.number(len(left), 'record')} left out, which"
-                f" {'is' if len(left) == 1 else 'are'} in {elsewhere} already",
-            ),
-        )
+    def have_all(self, run: StoredRun) -> bool:
+        """Whether every record of a run was asked about before; not of a run without any."""
+        found = [self.has(record) for record in run.records]
+        return bool(found) and all(found)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cnnbench import axes, facts, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.slices import COLD, Slices, columns
+from cnnbench.slices import Slices, columns
 from cnnbench.spec import Mode, Spec
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def notes_of(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
     """
     remarks = dict.fromkeys(line for run in runs for line in run.flags.get("remarks", ()))
     cold = any(run.flags.get("l2") == "cold" for run in runs)
-    return (*remarks, *_precision(mode, runs), *[COLD] * cold)
+    return (*remarks, *_precision(mode, runs), *["caches flushed before every sample"] * cold)
 
 
 def _precision(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
@@ -382,7 +382,7 @@ def lean(record: Record) -> Record:
     """
     return _with(record, runs=tuple([
         _with(run, warmup_ns=run.warmup_ns[:1],
-              flags={k: v for k, v in run.flags.items() if k in {"loss", "trained"}})
+              flags={k: v for k, v in run.flags.items() if k in {"loss", "trained", "l2"}})
         for run in record.runs
     ]))  # fmt: skip
 

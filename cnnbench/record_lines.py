@@ -6,13 +6,11 @@ is newer than this version, or was never a record, is refused.
 
 from __future__ import annotations
 
-import gc
 import json
-import shlex
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from cnnbench import files
+from cnnbench.collector import uncollected
 from cnnbench.errors import SchemaError, StoreError, UsageError
 from cnnbench.record import from_json
 
@@ -56,18 +54,6 @@ def _now(file: BinaryIO) -> Iterator[bytes]:
             return
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Suspend garbage collection, which would traverse everything that is read again and again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
 class _NoFigureError(ValueError):
     """A word of JSON's that is no number."""
 
@@ -84,25 +70,20 @@ def _parsed(
         try:
             record = _record(line, place)
         except _NoFigureError as error:
-            problems.append(f"{place}: line skipped: {error} is no figure; {_again(path)}")
+            problems.append(f"{place}: line skipped: {error} is no figure")
             continue
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
             begun = line.rstrip(b"\n")[: len(_OPENING)]
             foreign |= not _OPENING.startswith(begun)
             torn = not line.endswith(b"\n")
             what = "incomplete line skipped (the writer was killed here)"
-            problems.append(f"{place}: {what if torn else 'damaged line skipped'}; {_again(path)}")
+            problems.append(f"{place}: {what if torn else 'damaged line skipped'}")
             continue
         found.pop(record.id, None)
         found[record.id] = record if change is None else change(record)
     if foreign and not found:
         raise StoreError(f"{path}: no line is a record; was it written by cnnbench?")
     return tuple(found.values()), tuple(problems)
-
-
-def _again(path: Path) -> str:
-    run = shlex.quote(str(path.parent))
-    return f"cnnbench run --resume {run} measures again what it held"
 
 
 def _record(line: bytes, place: str) -> Record:
@@ -112,11 +93,20 @@ def _record(line: bytes, place: str) -> Record:
         # them; whether it may be unknown is seen when the record is made of it.
         return from_json(json.loads(line, parse_constant=words.append))
     except UsageError as error:
-        if words:
+        if words and _fits(line):
             raise _NoFigureError(words[0]) from None
         raise SchemaError(f"{place}: {error}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, _NoFigureError):
+    except (json.JSONDecodeError, UnicodeDecodeError):
         raise
     except ValueError:
         # Python reads no number of more than some thousand digits.
         raise SchemaError(f"{place}: invalid number") from None
+
+
+def _fits(line: bytes) -> bool:
+    """Whether a line is a record but for what is no figure."""
+    try:
+        from_json(json.loads(line, parse_constant=lambda _: 0))
+    except UsageError:
+        return False
+    return True

@@ -102,7 +102,9 @@ class Results:
     @property
     def records(self) -> tuple[Record, ...]:
         """Every record, run after run; one that two of them hold comes once."""
-        return tuple(record for run in reading.once(self.runs) for record in run.records)
+        copies = reading.Copies()
+        every = (record for run in self.runs for record in run.records)
+        return tuple(record for record in every if not copies.has(record))
 
     @property
     def entries(self) -> list[Entry]:

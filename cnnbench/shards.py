@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from cnnbench.spec import Spec
 
-_WRITTEN = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})", flags=re.ASCII)
-_MOST = 10**6 - 1
+_MOST = 999_999
+_WRITTEN = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})", flags=re.ASCII)  # up to it
 
 
 @dataclass(frozen=True)

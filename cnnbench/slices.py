@@ -15,9 +15,6 @@ from typing import Any, cast, overload
 from cnnbench.errors import SchemaError
 from cnnbench.stats import median
 
-# What is said of samples before each of which caches were flushed.
-COLD = "caches flushed before every sample"
-
 
 @dataclass(frozen=True)
 class Slice:

@@ -222,8 +222,8 @@ class Spec:
 
     @property
     def imports_compiler(self) -> bool:
-        """Whether its worker imports torch's compiler, as torch's optimizers do too."""
-        return self.mode.needs_compiler or self.workload.phase != "inference"
+        """Whether its worker imports torch's compiler."""
+        return imports_compiler(self.mode, self.workload.phase)
 
     @classmethod
     def parse(cls, text: str) -> Spec:
@@ -270,3 +270,8 @@ def _workload(
         arguments=tuple((unquote(key), unquote(value)) for key, _, value in pairs),
         settings=tuple(sorted((key, unquote(value)) for key, value in _SETTING.findall(settings))),
     )
+
+
+def imports_compiler(mode: Mode, phase: str) -> bool:
+    """Whether workers in a mode and phase import torch's compiler, as torch's optimizers do too."""
+    return mode.needs_compiler or phase != "inference"

@@ -228,7 +228,8 @@ def _last_of_each(
 def _name_on(line: bytes) -> str | None:
     """The id of the record on a line; ``None`` where there is no whole one."""
     try:
-        name = json.loads(line)["id"]
+        # A line with NaN may be unreadable as a record, and must not stand for those before it.
+        name = json.loads(line, parse_constant=int)["id"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return name if isinstance(name, str) else None
@@ -267,10 +268,14 @@ def refuse_full(path: Path) -> None:
         raise StoreError(f"{path}: {error.strerror}") from error
     if full:
         run = (path / MANIFEST).exists()
-        command = "choose" if (path / PREDICTIONS).exists() else "run"
-        again = f"cnnbench {command} --resume {shlex.quote(str(path))}"
-        hint = f"continue it with {again}, or" if run else "so"
+        hint = f"continue it with {going_on(path)}, or" if run else "so"
         raise StoreError(f"{path} holds {_HOLDS[run]}; {hint} choose another --out")
+
+
+def going_on(path: Path) -> str:
+    """The command that goes on with a run."""
+    command = "choose" if (path / PREDICTIONS).exists() else "run"
+    return f"cnnbench {command} --resume {shlex.quote(str(path))}"
 
 
 def write_whole(path: Path, data: Any) -> None:

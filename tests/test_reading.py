@@ -10,15 +10,14 @@ import pytest
 import cnnbench
 from cnnbench import reading, store
 from cnnbench.errors import SchemaError, StoreError, UnknownName
-from cnnbench.reading import LazyRuns
+from cnnbench.reading import Copies, LazyRuns
 from tests import made
 
 
 @pytest.fixture
 def many(tmp_path: Path, eager, twice_as_fast) -> Path:
     """Three runs, the last of them one of a campaign of hosts."""
-    later = [replace(one, measured_at=f"2026-01-02T03:04:0{n}+00:00")
-             for n, one in ((6, eager), (7, twice_as_fast))]  # fmt: skip
+    later = [made.record(one.id, [[7.0]] * 3) for one in (eager, twice_as_fast)]
     made.directory(tmp_path / "many" / "a", [eager, twice_as_fast])
     made.directory(tmp_path / "many" / "b", later[:1])
     made.directory(tmp_path / "many" / "campaign" / "0123", later[1:])
@@ -146,27 +145,37 @@ def test_a_part_is_passed_and_framed_as_a_part(many: Path, twice_as_fast) -> Non
 
 
 def test_what_was_copied_or_merged_counts_once(tmp_path: Path, eager, twice_as_fast) -> None:
+    # The reference mode of the last run is the copy: gains over it stay.
     made.directory(tmp_path / "all", [eager, twice_as_fast])
     made.directory(tmp_path / "part", [eager])
-    made.directory(tmp_path / "part2", [twice_as_fast, made.record(made.BF16, [[3.0]])])
+    made.directory(tmp_path / "part2", [eager, made.record(made.BF16, [[3.0]] * 3)])
 
     found = cnnbench.load(tmp_path)
+    frame = found.frame()
 
     assert [one.id for one in found.records] == [made.EAGER, made.CHANNELS_LAST, made.BF16]
-    assert list(found.frame()["spec"]) == [one.id for one in found.records]
-    told = [run.problems for run in reading.once(found.runs)]
-    assert told == [
-        (),
-        (f"{tmp_path}/part: 1 record left out, which is in {tmp_path}/all already",),
-        (f"{tmp_path}/part2: 1 record left out, which is in {tmp_path}/all already",),
-    ]
-    # What is left out is not missing.
-    assert [run.missing for run in reading.once(found.runs)] == [(), (), ()]
+    assert list(frame["spec"]) == [one.id for one in found.records]
+    assert frame["speedup"].notna().all()
+    # A run as it is.
+    assert [len(one.runs[0].records) for one in found.each()] == [2, 1, 2]
+    copies = Copies()
+    assert [copies.have_all(run) for run in found.runs] == [False, True, False]
 
 
-def test_the_same_measured_again_counts_again(tmp_path: Path, eager) -> None:
-    again = made.record(made.EAGER, [[20.0]], ensemble="another")
-    made.directory(tmp_path / "one", [eager])
-    made.directory(tmp_path / "two", [again])
+def test_what_was_measured_again_or_beside_it_is_no_copy(tmp_path: Path, eager) -> None:
+    """The sides of a comparison share spec, environment, second and names of ensembles."""
+    again = made.record(made.EAGER, [[20.0]] * 3)
+    assert [one.ensemble for one in again.runs] == [one.ensemble for one in eager.runs]
+    made.directory(tmp_path / "base", [eager])
+    made.directory(tmp_path / "head", [again])
+
+    assert len(cnnbench.load(tmp_path).records) == 2
+    assert len(cnnbench.load(tmp_path).frame()) == 2
+
+
+def test_failures_of_two_seconds_are_two(tmp_path: Path, failed) -> None:
+    later = replace(failed, measured_at="2026-02-03T04:05:06+00:00")
+    for name, one in (("a", failed), ("b", failed), ("c", later)):
+        made.directory(tmp_path / name, [one])
 
     assert len(cnnbench.load(tmp_path).records) == 2

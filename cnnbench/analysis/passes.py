@@ -87,26 +87,27 @@ def record(
     """Run one pass of a module whose mode may be changed, and record every operator.
 
     ``lower`` is the precision to which autocast takes forward and loss; backward runs outside.
+    Module and loss are called twice where torch imports something the first time.
 
     Raises:
         WrongInput: a layer does not accept its input.
         Unsupported: an operator needs values.
     """
 
-    def once() -> Recording:
+    def traced() -> Recording:
         return _recorded(
             parts, given, training=training, meta=meta, keep=keep, loss=loss, lower=lower
         )
 
     known = len(sys.modules)
-    found = once()
+    found = traced()
     if not meta or len(sys.modules) == known:
         return found
     # Torch imports its compiler when an operator first needs it, and exceptions inside that import
     # keep the frames of all its callers, with their tensors: some would seem to live for longer.
-    for parameter in parts.parameters:
-        parameter.grad = None
-    return once()
+    for leaf in (*parts.parameters, *tensors_in(given)):
+        leaf.grad = None
+    return traced()
 
 
 def _recorded(

@@ -209,8 +209,8 @@ def _told(error: Exception, words: Sequence[str] = ()) -> tuple[str, int]:
 
 def _as_written(option: str, words: Sequence[str]) -> tuple[str, str]:
     """The own name of an option, and the name that stands on the command line for it."""
-    written = [word.partition("=")[0] for word in words]
-    names = (one for one in written if f"--{spelling.option(one.lstrip('-'))}" == option)
+    written = [word.partition("=")[0] for word in words if word.startswith("--")]
+    names = (one for one in written if f"--{spelling.option(one[2:])}" == option)
     return option, next(names, option)
 
 

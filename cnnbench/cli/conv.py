@@ -155,20 +155,13 @@ def command(
         return
     model = _one_model(named, model)
     over = clusters.asked(cluster, on, {"wait": wait, "apply": apply or None})
-    if apply:
-        _refuse_to_apply(model, grid)
+    _refuse_to_apply(model, grid, apply=apply)
     if not (suites or texts or model):
         texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device, unit, direction)
-        others = () if direction in usual.BACKWARD else usual.SUBSTITUTES
-        substitutes, plan = substitutes or others, _within_a_minute(ctx, plan)
-        if over is None and ctx.get_parameter_source("modes") is ParameterSource.DEFAULT:
-            grid = replace(grid, modes=lab.usual_modes(grid.device))
+        substitutes = substitutes or (() if direction in usual.BACKWARD else usual.SUBSTITUTES)
+        plan = _within_a_minute(ctx, plan)
+        grid = grid if over is not None else _with_usual_modes(ctx, grid)
     chosen, dtypes = _layers(suites, texts, model, unit, direction)
-    if set(grid.phases) != {"inference"} and any(one.problem().direction for one in chosen):
-        raise UsageError(
-            "a backward pass by itself is no step of training; drop --phase, or --direction to"
-            " measure forward and backward together"
-        )
     grid = replace(grid, models=() if model is None else (model,))
     order = lab.LabOrder(grid, chosen, impl or (lab.ALL,), substitutes or (lab.NONE,),
                          dtype or dtypes or ("fp32",))  # fmt: skip
@@ -181,8 +174,8 @@ def command(
     if over is not None:
         runs = _measure_over(over_hosts.prepare_lab(order, plan, who), over, out, model, quiet)
     else:
-        runs = [_measure_here(lab.begun(order, _till_decided(ctx, plan), who), out, name, model,
-                              wait, apply=apply, quiet=quiet)]  # fmt: skip
+        begun = lab.begun(order, _till_decided(ctx, plan), who)
+        runs = [_measure_here(begun, out, name, model, wait, apply=apply, quiet=quiet)]
     _show(runs, as_json=as_json)
     measuring.refuse_failed(*runs)
 
@@ -194,8 +187,10 @@ def _one_model(named: str | None, model: str | None) -> str | None:
     return model or named
 
 
-def _refuse_to_apply(model: str | None, grid: Grid) -> None:
+def _refuse_to_apply(model: str | None, grid: Grid, *, apply: bool) -> None:
     """Refuse --apply where there is nothing that it could change."""
+    if not apply:
+        return
     if model is None:
         raise UsageError("--apply changes a model; name it with --from-model MODEL")
     if set(grid.phases) != {"inference"}:
@@ -213,15 +208,21 @@ def _till_decided(ctx: click.Context, plan: Plan) -> Plan:
 def _within_a_minute(ctx: click.Context, plan: Plan) -> Plan:
     """The plan of the question that is answered where nothing is asked."""
     if ctx.get_parameter_source("slices") is ParameterSource.DEFAULT:
-        plan = replace(
-            plan,
-            slices=usual.LAYER_SLICES,
-            slice_seconds=usual.LAYER_SLICE_SECONDS,
-            warm_up_seconds=usual.LAYER_WARM_UP_SECONDS,
-        )
+        plan = replace(plan, slices=usual.LAYER_SLICES)
     if ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
         plan = replace(plan, budget=usual.LAYER_BUDGET)
-    return plan
+    return replace(
+        plan,
+        slice_seconds=usual.LAYER_SLICE_SECONDS,
+        warm_up_seconds=usual.LAYER_WARM_UP_SECONDS,
+    )
+
+
+def _with_usual_modes(ctx: click.Context, grid: Grid) -> Grid:
+    """The grid of that question, in modes that this machine has instructions for."""
+    if ctx.get_parameter_source("modes") is not ParameterSource.DEFAULT:
+        return grid
+    return replace(grid, modes=lab.usual_modes(grid.device))
 
 
 def _without_usual_budget(ctx: click.Context, plan: Plan, over: Over | None) -> Plan:

@@ -39,7 +39,11 @@ Examples:
 _DATA = {"tidy": "records", "slices": "slices"}
 _DICTIONARY = "dictionary"
 _PARQUET = ".parquet"
-_AS_TEXT = ("", ".csv", ".txt")
+# Endings of files that hold something else than text.
+_OTHERS = (
+    ".arrow", ".bz2", ".db", ".feather", ".gz", ".h5", ".json", ".jsonl", ".ods", ".orc", ".pkl",
+    ".sqlite", ".xls", ".xlsx", ".xz", ".zip", ".zst",
+)  # fmt: skip
 
 
 @click.command(epilog=_EPILOG)
@@ -63,17 +67,17 @@ def command(runs: tuple[Path, ...], view: View) -> None:
         raise UsageError(f"--format {view.kind} needs run directories; name one, as results/RUN")
     if view.kind in _DATA:
         table = _DATA[view.kind]
-        found = records_of(_passing(reading.places(runs)))
+        found = records_of(_passing(reading.places(runs)), _left_out)
         _write(TABLES[table], ROWS[table](found), view)
         return
-    read = stored.once(stored.read(stored.each(runs)))
+    read = stored.without_copies(stored.read(stored.each(runs)))
     shown = entries(read)
     view.write(export(shown, view.kind))
-    waited = sum(metrics.waited(one.record) for one in shown)
-    if waited:
+    timed = [one.record for one in shown if one.estimates["latency"] is not None]
+    if waited := sum(map(metrics.waited, timed)):
         say(
-            f"cnnbench: {waited} of {units.number(len(shown), 'row')} waited for a core, and these"
-            " formats have times by the clock; measure on a quiet machine before they are judged"
+            f"cnnbench: {waited} of {units.number(len(timed), 'time')} held waiting for a core, and"
+            " this format has times by the clock; measure on a quiet machine before they are judged"
         )
     failed = sum(len(run.failed) for run in read)
     if failed:
@@ -82,15 +86,22 @@ def command(runs: tuple[Path, ...], view: View) -> None:
 
 def _passing(paths: Sequence[Path]) -> Iterator[StoredRun]:
     """Run after run; what cannot be read of one is said."""
-    for run in reading.passing(reading.LazyRuns(paths), reports=True):
+    for run in reading.LazyRuns(paths).passing(reports=True):
         for problem in run.problems:
             say(f"cnnbench: {problem}")
         yield run
 
 
+def _left_out(run: StoredRun, count: int) -> None:
+    say(
+        f"cnnbench: {run.path}: {units.number(count, 'record')} left out, of which an earlier run"
+        " holds a copy"
+    )
+
+
 def _write(variables: Sequence[Variable], rows: Iterable[object], view: View) -> None:
     output = view.output
-    if output is not None and output.suffix.lower() not in {*_AS_TEXT, _PARQUET}:
+    if output is not None and output.suffix.lower() in _OTHERS:
         raise UsageError(f"{output}: {view.kind} is CSV or Parquet; name the file .csv or .parquet")
     if output is None or output.suffix.lower() != _PARQUET:
         write_parts(as_csv(variables, rows), output)

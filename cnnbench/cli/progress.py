@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
     from cnnbench.gate.rule import Decision
     from cnnbench.record import Record
+    from cnnbench.stats import Estimate
 
 _COLOURS = {
     "ok": "green",
@@ -98,7 +99,7 @@ class Progress:
             return
         times: dict[str, list[str]] = {}
         for record in records:
-            time_of, work = metrics.shown(record), record.spec.workload
+            time_of, work = _shown(record), record.spec.workload
             if time_of is not None:
                 text = f"{record.spec.mode.text} {units.seconds(time_of.point)}"
                 times.setdefault(f"{work.model}, batch {work.batch}", []).append(text)
@@ -110,7 +111,7 @@ class Progress:
         self._done += 1
         if self._quiet:
             return
-        time_of = metrics.shown(record)
+        time_of = _shown(record)
         what = units.seconds(time_of.point) if time_of is not None else _why(record)
         status = "not applicable" if record.refused else record.status
         if self._colour and not record.refused:
@@ -141,6 +142,12 @@ class Progress:
 
     def _echo(self, text: str) -> None:
         click.echo(text, err=True, nl=False, color=self._colour)
+
+
+def _shown(record: Record) -> Estimate | None:
+    """The latency as it will stand in the table: that of the lab is by the clock."""
+    is_layer = record.spec.workload.is_layer
+    return metrics.latency(record) if is_layer else metrics.shown(record)
 
 
 def _why(record: Record) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import axes, gate, record_lines
+from cnnbench import axes, gate
 from cnnbench.cli import completion, limits, options, stored
 from cnnbench.cli.output import COLOUR, coloured, say, shown, wide, width, write
 from cnnbench.cli.parameters import Words
+from cnnbench.collector import uncollected
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
 from cnnbench.report import (
@@ -119,7 +120,7 @@ _TIDY = FORMATS.keys() - FOR_PEOPLE
               help="Colour statuses and speed-ups in the terminal; auto honours NO_COLOR.",
 )  # fmt: skip
 @options.debug
-@record_lines.uncollected()
+@uncollected()
 def command(
     runs: tuple[Path, ...],
     view: View,

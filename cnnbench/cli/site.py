@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import record_lines, units
+from cnnbench import units
 from cnnbench.cli import completion, options, stored
 from cnnbench.cli import places as below
 from cnnbench.cli.output import say
+from cnnbench.collector import uncollected
 from cnnbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ Examples:
 @click.option("--title", default="cnnbench results", show_default=True,
               help="Heading of the first page.")  # fmt: skip
 @options.debug
-@record_lines.uncollected()
+@uncollected()
 def command(places: tuple[Path, ...], out: Path, title: str) -> None:
     """Make a static site of stored runs: of any number of machines, and of any number of weeks.
 
@@ -51,7 +52,7 @@ def command(places: tuple[Path, ...], out: Path, title: str) -> None:
     folder.refuse_foreign(out)
     # Paths as they were given: those of this machine are nobody's business on a site.
     paths = {path.resolve(): path for path in below.runs(places)}
-    runs = stored.once(_once(stored.read(paths.values())))
+    runs = stored.without_copies(_once(stored.read(paths.values())))
     records = sum(len(run.records) for run in runs)
     if not records:
         raise UsageError(f"{units.number(len(runs), 'run')} without a record: nothing to show")

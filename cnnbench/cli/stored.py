@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-from cnnbench import reading, record_lines, store
+from cnnbench import reading, store, units
 from cnnbench.cli.output import say
+from cnnbench.collector import uncollected
 from cnnbench.runner.cluster import directory
 
 if TYPE_CHECKING:
@@ -30,20 +31,24 @@ def read(paths: Iterable[Path]) -> list[StoredRun]:
     Raises:
         StoreError: one is not a run directory.
     """
-    with record_lines.uncollected():
+    with uncollected():
         runs = [store.read(path, reports=True) for path in paths]
         gc.freeze()
-    for problem in (problem for run in runs for problem in run.problems):
-        say(f"cnnbench: {problem}")
+    for run in runs:
+        for problem in run.problems:
+            say(f"cnnbench: {problem}")
+        if run.problems and run.missing:
+            count = units.number(len(run.missing), "spec")
+            say(f"cnnbench: {count} without a record: {store.going_on(run.path)} measures the rest")
     return runs
 
 
-def once(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """The runs that have a record which none before them has; says what is left out."""
-    found = []
-    for before, run in zip(runs, reading.once(runs), strict=True):
-        for problem in run.problems[len(before.problems) :]:
-            say(f"cnnbench: {problem}")
-        if run.records or not before.records:
+def without_copies(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """The runs without those whose every record is in runs before them, which are said."""
+    copies, found = reading.Copies(), []
+    for run in runs:
+        if copies.have_all(run):
+            say(f"cnnbench: left out: {run.path}, whose records are all in other runs")
+        else:
             found.append(run)
     return found

@@ -21,6 +21,7 @@ from cnnbench.metrics.timing import (
     Awake,
     all_awake,
     break_even,
+    cold,
     cpu_time,
     energy_per_sample,
     faults,
@@ -49,9 +50,9 @@ from cnnbench.metrics.timing import (
 from cnnbench.stats import Estimate
 
 __all__ = [
-    "ERROR", "METRICS", "RATES", "Awake", "Metric", "alike", "binding", "break_even", "faults",
-    "first_call", "latency", "latency_awake", "log_speedups", "machine_drift", "metric", "over",
-    "quality", "robbed", "roof", "run_seconds", "savings", "seen", "shown", "slice_seconds",
+    "ERROR", "METRICS", "RATES", "Awake", "Metric", "alike", "binding", "break_even", "cold",
+    "faults", "first_call", "latency", "latency_awake", "log_speedups", "machine_drift", "metric",
+    "over", "quality", "robbed", "roof", "run_seconds", "savings", "seen", "shown", "slice_seconds",
     "speedup", "spread", "steal", "threads_hide", "throughput", "waited", "work",
 ]  # fmt: skip
 

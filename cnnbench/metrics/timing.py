@@ -84,6 +84,11 @@ def waited(record: Record) -> bool:
     return delay is not None and delay.point > _DISTURBED
 
 
+def cold(record: Record) -> bool:
+    """Whether caches were flushed before every sample."""
+    return any(run.flags.get("l2") == "cold" for run in record.runs)
+
+
 def _of_one_thread(record: Record) -> bool:
     """Not where workers make batches: nobody counts their waiting."""
     spec = record.spec

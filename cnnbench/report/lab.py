@@ -20,7 +20,6 @@ from cnnbench.report import lab_advice, lab_overview, render, rows, times, usabi
 from cnnbench.report.entry import entries
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, notes
-from cnnbench.slices import COLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -213,7 +212,7 @@ def _common(record: Record, refusal: str) -> dict[str, Any]:
         "roof": metrics.binding(record),
         "kernels": _kernels(record),
         "allocator": getattr(done, "allocator", None) or None,
-        "l2": ("cold" if COLD in record.notes else "warm") if record.rounds else None,
+        "l2": ("cold" if metrics.cold(record) else "warm") if record.rounds else None,
     }
     row |= _bounds("latency_median_s", metrics.latency(record), "latency_low_s", "latency_high_s")
     for name in ("executed_macs", "moved_bytes", "workspace_bytes", "measured_workspace_bytes",
@@ -322,7 +321,7 @@ def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
     """Entries whose latency is the clock's, as rates and gains in these tables are."""
     found: list[Entry] = []
     for run in runs:
-        # A run is judged by what is shown of it, the network that layers are of among it.
+        # A run is judged as a whole: a network whose layers these are belongs to it.
         whole = [replace(one, by_clock=True) for one in entries([run])]
         judge = functools.cache(functools.partial(usability.judge, whole))
         found += [replace(e, judge=judge) for e in whole if e.record.spec.workload.is_layer]
@@ -343,7 +342,7 @@ def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) 
         "rows": json.loads(to_list(tidy(found))),
         "advice": [_advice(one) for one in told],
         "networks": list(networks),
-        "usability": encode(usability.by_run(entries(runs))),
+        "usability": encode(usability.by_run(_beside_tables(runs))),
     }
     return in_json(json.dumps(whole, indent=1, allow_nan=False)) + "\n"
 

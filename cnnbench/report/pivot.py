@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.report.entry import Entry
+    from cnnbench.stats import Estimate
 
 
 def frame(found: Sequence[Entry]) -> pd.DataFrame:
@@ -96,11 +97,14 @@ def _cells(
 
 
 def _as_shown(data: pd.DataFrame, found: Sequence[Entry]) -> pd.DataFrame:
-    """With latency and throughput as every other table shows them, and where they are marked."""
-    estimates = {
+    """With times and rates as every other table shows them, and where they are marked."""
+    estimates: dict[str, list[Estimate | None]] = {
         "latency_median_s": [entry.latency for entry in found],
         "throughput_per_s": [entry.throughput for entry in found],
     }
+    for name in metrics.RATES:
+        column = metrics.metric(name).column
+        estimates[column] = [metrics.seen(name, entry.record) for entry in found]
     shown: dict[str, list[Any]] = {
         name: [None if one is None else one.point for one in column]
         for name, column in estimates.items()

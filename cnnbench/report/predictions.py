@@ -88,7 +88,7 @@ def _unfitted(found: Predictions) -> tuple[str, ...]:
         return ()
     return (
         "time was up before enough networks were measured to fit a model on; the same command again"
-        " goes on from there, and --probe 3m gives it more time",
+        " goes on from there, and a longer --probe (3m is usual) does it at once",
     )
 
 

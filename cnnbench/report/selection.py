@@ -87,7 +87,7 @@ def known(*, people: bool) -> Mapping[str, Cell]:
     )
     short = {metric.name: table[metric.column] for metric in METRICS}
     if people:
-        short |= {name: _RATES_SHOWN[name] for name in _RATES_SHOWN}
+        short |= _RATES_SHOWN
     headings = {
         heading: table.get(column.name, cell)
         for cell in (*own.values(), *table.values())

@@ -18,7 +18,6 @@ from cnnbench.metrics import METRICS
 from cnnbench.metrics.deployed import deployed_precision
 from cnnbench.report import images, rows, times, training, usability
 from cnnbench.report.entry import RUN, Entry, hoisted, place
-from cnnbench.slices import COLD
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -279,9 +278,10 @@ def captions(found: Sequence[Entry], over: str = "eager") -> tuple[str, ...]:
             f"latency: median over {_span(counts - {0})}, 95 % interval over rounds;"
             f" vs {over}: from slices measured side by side"
         )
-    cold = {COLD in entry.record.notes for entry in found if entry.record.rounds}
+    cold = {metrics.cold(entry.record) for entry in found if entry.record.rounds}
     if True in cold:
-        lines.append(f"{COLD}{'' if len(cold) == 1 else ' of some rows'} (--l2 cold)")
+        some = "" if len(cold) == 1 else " of some rows"
+        lines.append(f"caches flushed before every sample{some} (--l2 cold)")
     return tuple(dict.fromkeys([*lines, *training.captions(found)]))
 
 

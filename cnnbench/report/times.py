@@ -55,14 +55,20 @@ def _disturbed(found: Sequence[Entry], *, marked: bool) -> list[str]:
     waited = [one for one in found if one.latency is not None and metrics.waited(one.record)]
     awake = sum(isinstance(one.latency, Awake) for one in waited)
     hidden = [one for one in waited if not isinstance(one.latency, Awake)]
-    left = sum(metrics.threads_hide(one.record) for one in hidden)
-    others = len(hidden) - left
+    clocked = sum(one.by_clock for one in hidden)
+    left = sum(metrics.threads_hide(one.record) for one in hidden if not one.by_clock)
+    others = len(hidden) - left - clocked
     lines = []
+    if clocked:
+        lines.append(
+            f"{_rows(clocked)} disturbed by other processes, and all figures here are by the clock,"
+            " as gains side by side are: a quiet machine would help"
+        )
     if awake:
         mark = f"{cells.AWAKE} " if marked else ""
         lines.append(
             f"{mark}{_rows(awake)} disturbed: the time that the process waited for a core is taken"
-            " out of latency and samples/s"
+            " out of latency, samples/s and FLOP/s"
         )
     if left:
         lines.append(

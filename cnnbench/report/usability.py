@@ -70,7 +70,7 @@ def judge(found: Sequence[Entry]) -> Usability | None:
     spoilt = f"{_so_many(count, times.total(), 'time')} {main.said}"
     if main is flaws.DISTURBED and all(map(_by_gpu, filter(_disturbed, found))):
         remedy = _GPU
-    elif main is flaws.DISTURBED and any(metrics.threads_hide(entry.record) for entry in found):
+    elif main is flaws.DISTURBED and any(map(_threads_hide, found)):
         remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
         return Usability("not usable", spoilt + _wrong(found), remedy)
@@ -88,6 +88,11 @@ _GPU = "measure when the GPU is cool and nobody else uses it, as nvidia-smi show
 
 def _disturbed(entry: Entry) -> bool:
     return (entry.quality or "").startswith("disturbed")
+
+
+def _threads_hide(entry: Entry) -> bool:
+    """Whether fewer threads would let the waiting be taken out of what is shown."""
+    return metrics.threads_hide(entry.record) and not entry.by_clock
 
 
 def _by_gpu(entry: Entry) -> bool:

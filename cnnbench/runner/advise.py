@@ -33,9 +33,11 @@ _FIRST = (
     "eager", "channels_last", "channels_last+amp=bf16", "compile+freezing+channels_last",
     "compile+freezing+channels_last+amp=bf16",
 )  # fmt: skip
-# The share of a budget that the profile at the end may take, and what it takes.
+# The share of a budget that the profile at the end may take, what it takes by itself, and with its
+# imports and passes without a clock.
 _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
+_PROFILE_MOST = 11.0
 # Roughly what the pairs with and without kept blocks take, which a budget may have no time for.
 _UNKEPT_SECONDS = 20.0
 
@@ -141,7 +143,7 @@ def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
 
 def _within(job: Job, budget: float) -> Job:
     """As many modes from the queue's beginning as are to fit, then rounds; eager always stays."""
-    share = budget * (1 - _PROFILE_SHARE)
+    share = budget - _for_profile(budget)
     if job.total_seconds <= share:
         return job
     shorter = [_of(job, modes, n) for modes in range(len(job.specs), 0, -1) for n in _FEWER_ROUNDS]
@@ -150,7 +152,13 @@ def _within(job: Job, budget: float) -> Job:
 
 def _enough(job: Job, modes: int) -> int:
     """Seconds of a budget with which the first ``modes`` begin."""
-    return math.ceil(_of(job, modes, _FEWER_ROUNDS[-1]).total_seconds / (1 - _PROFILE_SHARE))
+    seconds = _of(job, modes, _FEWER_ROUNDS[-1]).total_seconds
+    return math.ceil(min(seconds / (1 - _PROFILE_SHARE), seconds + _PROFILE_MOST))
+
+
+def _for_profile(budget: float) -> float:
+    """Seconds of a budget that are kept for the profile at the end."""
+    return min(budget * _PROFILE_SHARE, _PROFILE_MOST)
 
 
 def _of(job: Job, modes: int, rounds: int) -> Job:
@@ -171,7 +179,7 @@ def measure(asked: AdviceOrder, out: Path, watcher: Watcher, name: str) -> Evide
     # A machine that was waited for is no part of the budget.
     job, began, until = asked.job, time.monotonic(), None
     if asked.budget is not None:
-        until = asked.budget * (1 - _PROFILE_SHARE) - asked.took
+        until = asked.budget - _for_profile(asked.budget) - asked.took
     race = Race(max(job.plan.rounds, _FURTHER_ROUNDS), tuple(asked.waiting), until, _making)
     stored = campaign.start(job, out, watcher, name, again=race)
     untried = dict(asked.untried) | {

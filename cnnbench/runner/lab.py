@@ -25,7 +25,7 @@ from cnnbench.runner.ahead import Ahead
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.device import here, memory_limit, of_specs, shared
 from cnnbench.runner.executor import executor
-from cnnbench.spec import Device, Mode, Spec, Workload
+from cnnbench.spec import Device, Mode, Spec, Workload, imports_compiler
 from cnnbench.suite import Grid
 from cnnbench.usual import BACKWARD
 from cnnbench.usual import IMPLEMENTATIONS as USUAL
@@ -99,13 +99,13 @@ class Lab:
 @contextmanager
 def begun(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Iterator[Lab]:
     """Prepare a request, with the starters of its rounds begun; they are gone when it ends."""
+    _check_names(order)  # before anything is started
     if isinstance(order.grid.device, AllGpus):  # each GPU has starters of its own
         yield prepare(order, plan, who)
         return
-    device = order.grid.device or Device()
-    own = suite.modes(order.grid.modes, device)
-    compiling = set(order.grid.phases) != {"inference"} or any(one.needs_compiler for one in own)
-    with Ahead(executor(who), plan.rounds, range(plan.rounds * compiling)) as ahead:
+    own = suite.modes(order.grid.modes, order.grid.device or Device())
+    compiling = any(itertools.starmap(imports_compiler, itertools.product(own, order.grid.phases)))
+    with Ahead(executor(who), plan.rounds, range(plan.rounds) if compiling else ()) as ahead:
         found = prepare(order, plan, ahead.asked)
         # Whether the machine is quiet is asked next, and imports are not what is meant.
         ahead.wait()
@@ -198,6 +198,12 @@ def _check_names(order: LabOrder) -> None:
     for name in order.dtypes:
         if name not in PRECISIONS:
             raise UsageError(f"--dtype {name} is not one of {', '.join(PRECISIONS)}")
+    trains = set(order.grid.phases) != {"inference"}
+    if trains and any(one.problem().direction for one in order.layers):
+        raise UsageError(
+            "a backward pass by itself is no step of training; drop --phase, or --direction to"
+            " measure forward and backward together"
+        )
 
 
 def _shape(order: LabOrder, pool: AnyPool, seconds: float) -> tuple[int, ...]:

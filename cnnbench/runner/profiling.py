@@ -96,7 +96,7 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
     base = Profile(spec.id, job.environment.fingerprint, notes=job.notes(spec))
     plan = job.plan
     with _folder(passes.folder), asking(job.executor) as pool:
-        # By torch's profiler with a schedule, which a trace is recorded with, once for all.
+        # A trace is recorded by torch's profiler with its schedule, which imports the compiler.
         pool.begin(compiling=passes.folder is not None or spec.imports_compiler)
         found = _Asker(pool, plan.timeout, base)
         if passes.folder is not None:

@@ -52,6 +52,8 @@ class Race:
         self._guess = guess
         self._young: dict[Spec, int] = {}
         self._asked: tuple[float, int] | None = None
+        # The longest round so far: its seconds, and of how many. Before any, a guess for each.
+        self._round: tuple[float, int] | None = None
         self._each = START_SECONDS / 2
         self._seen: dict[tuple[str, bool], float] = {}
         self.again: Counter[str] = Counter()
@@ -94,7 +96,7 @@ class Race:
         """Seconds of a round for each that takes part, and to make a mode, as they were seen."""
         if self._asked is not None:
             began, count = self._asked
-            self._each = max(0.0, passed - began - START_SECONDS) / count or self._each
+            self._round = max(self._round or (0.0, 1), (passed - began, count))
         self._asked = None
         for one in records:
             if (first := metrics.first_call(one, "cold")) is not None:
@@ -116,7 +118,12 @@ class Race:
     def _fits(self, passed: float, count: int) -> bool:
         if self._until is None:
             return max(self.again.values(), default=0) < self._rounds
-        return passed + START_SECONDS + count * self._each <= self._until
+        if self._round is None:
+            return passed + START_SECONDS + count * self._each <= self._until
+        seconds, of = self._round
+        # Of fewer, a part is shorter: not the imports at its beginning.
+        share = count / of if count > of else (1 + count / of) / 2
+        return passed + seconds * share <= self._until
 
 
 def _kind(spec: Spec) -> tuple[str, bool]:

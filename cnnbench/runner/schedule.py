@@ -55,21 +55,29 @@ def settled(group: Group, plan: Plan) -> bool:
     return margin is not None and margin <= plan.precision
 
 
-def next_groups(groups: Sequence[Group], plan: Plan, left: float) -> list[Group]:
+def next_groups(
+    groups: Sequence[Group], plan: Plan, left: float, start: float = START_SECONDS
+) -> list[Group]:
     """The groups that a pool should serve next within the time left.
 
     First those that lack something, an interval or the passes without a clock, the quick ones
     before the slow, because they take most uncertainty away per second; then those with the widest
     interval. One that no longer fits is passed over for one that does.
+
+    Args:
+        groups: all of them.
+        plan: how they are measured.
+        left: seconds of the budget.
+        start: seconds until a pool has its first worker.
     """
     seen = seen_untimed(groups)
     open_groups = [one for one in groups if not settled(one, plan)]
     open_groups.sort(key=lambda group: _urgency(group, seen))
-    room = min(left - START_SECONDS, BATCH_SECONDS)
+    room = min(left - start, BATCH_SECONDS)
     chosen: list[Group] = []
     for group in open_groups:
         seconds = expected(group, seen)
-        if seconds <= room or (not chosen and seconds <= left - START_SECONDS):
+        if seconds <= room or (not chosen and seconds <= left - start):
             chosen.append(group)
             room -= seconds
     return chosen
@@ -107,7 +115,7 @@ def _untimed(group: Group, seen: Mapping[bool, float]) -> float:
     return each * len(group.alive) + _UNTIMED_CALLS * group.call_seconds()
 
 
-def remaining(groups: Sequence[Group], plan: Plan) -> float | None:
+def remaining(groups: Sequence[Group], plan: Plan, start: float = START_SECONDS) -> float | None:
     """Seconds of all rounds that groups may still have, by those that were; ``None`` before any.
 
     Less than a budget has left where it is larger than the plan needs. What has had no round yet
@@ -122,7 +130,7 @@ def remaining(groups: Sequence[Group], plan: Plan) -> float | None:
     later = sum(one.round_seconds for one in begun) / len(begun)
     open_ones = [one for one in living if not settled(one, plan)]
     left = {one.name: max(0, allowed(one, plan) - one.rounds) for one in open_ones}
-    seconds = max(left.values(), default=0) * START_SECONDS
+    seconds = max(left.values(), default=0) * start
     for one in open_ones:
         if one.rounds:
             seconds += left[one.name] * one.round_seconds

@@ -17,9 +17,10 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from cnnbench.runner import halving
+from cnnbench.runner.ahead import open_its_doors
 from cnnbench.runner.halving import Known
 from cnnbench.runner.passes import Passes
-from cnnbench.runner.schedule import allowed, next_groups, remaining, settled
+from cnnbench.runner.schedule import START_SECONDS, allowed, next_groups, remaining, settled
 from cnnbench.runner.seat import Seat
 from cnnbench.runner.subject import groups
 from cnnbench.scratch import scratch_directory
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
     from cnnbench.environment import Environment
     from cnnbench.plan import Plan
     from cnnbench.record import Record
-    from cnnbench.runner.executor import Executor
+    from cnnbench.runner.executor import AnyPool, Executor
     from cnnbench.runner.subject import Group
     from cnnbench.spec import Spec
+
+
+# A worker is forked in less than this, where the imports are over.
+_BEGUN_SECONDS = 0.5
 
 
 class Watcher(Protocol):
@@ -111,6 +116,7 @@ class Session:
         self._done = 0
         self._total = 1
         self._everything: Sequence[Group] = ()
+        self._start = START_SECONDS
 
     def run(self, work: Iterable[list[Spec]]) -> Generator[list[Record]]:
         """Measure batch after batch; a group's records come after each of its ensembles.
@@ -204,6 +210,7 @@ class Session:
         with self._executor.open(scratch) as pool:
             living = (one.spec for group in waiting for one in group.alive)
             pool.begin(compiling=any(spec.imports_compiler for spec in living))
+            self._wait(pool)
             for group in waiting:
                 folder = scratch / group.name
                 folder.mkdir(exist_ok=True)
@@ -211,6 +218,14 @@ class Session:
                 with self._seat.taken(group.workload.id):
                     for _ in self._visit(passes, group):
                         yield from self._hand_over(group)
+
+    def _wait(self, pool: AnyPool) -> None:
+        """Wait for a pool's first worker, and learn how long that takes."""
+        began = self._clock()
+        open_its_doors(pool)
+        # One that was begun long before takes no time, which says nothing of the next.
+        if (took := self._clock() - began) > _BEGUN_SECONDS:
+            self._start = took
 
     def _visit(self, passes: Passes, group: Group) -> Iterator[None]:
         """What one pool does for a group; with a budget, first answers come before the rest.
@@ -249,7 +264,7 @@ class Session:
 
     def _refine(self, everything: list[Group], scratch: Path) -> Iterator[list[Record]]:
         """Further rounds, as long as there is time, for whatever is still uncertain."""
-        while batch := next_groups(everything, self._plan, self._left()):
+        while batch := next_groups(everything, self._plan, self._left(), self._start):
             yield from self._round(batch, scratch)
 
     def _left(self) -> float:
@@ -264,7 +279,7 @@ class Session:
         else:
             passed = self._clock() - self._began
             left = max(0.0, self._plan.budget - passed)
-            needed = remaining(self._everything, self._plan)
+            needed = remaining(self._everything, self._plan, self._start)
             end = passed + (left if needed is None else min(left, needed))
             self._watcher.working(what, round(passed), round(end))
         self._done += units

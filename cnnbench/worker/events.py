@@ -50,9 +50,10 @@ def profiler(device: Kind, *, memory: bool = False) -> torch.autograd.profiler.p
         device: whose work is recorded beside the host's.
         memory: record allocations too.
     """
-    device_kind = "cuda" if device.kind == "cuda" else None
     return torch.autograd.profiler.profile(
-        use_device=device_kind, use_kineto=True, profile_memory=memory, acc_events=True
+        use_device="cuda" if device.kind == "cuda" else None,
+        use_kineto=True,
+        profile_memory=memory,
     )
 
 

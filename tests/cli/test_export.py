@@ -11,6 +11,7 @@ from cnnbench import store
 from cnnbench.report.exporting import EXPORTS
 from cnnbench.report.variables import TABLES
 from tests import made
+from tests.report.test_times import waiting
 
 
 @pytest.fixture
@@ -177,3 +178,30 @@ def test_a_damaged_run_leaves_no_half_of_a_file(cnnbench_cli, tmp_path, eager) -
     assert not (tmp_path / "out.csv").exists()
     nowhere = cnnbench_cli("export", "all/a", "--format", "tidy", "-o", "gone/out.csv")
     assert (nowhere.exit_code, nowhere.stderr.count("\n")) == (2, 1)
+
+
+def test_what_was_copied_is_exported_once_and_said(cnnbench_cli, tmp_path, eager) -> None:
+    for name in ("a", "b"):
+        made.directory(tmp_path / "all" / name, [eager])
+
+    tidy = cnnbench_cli("export", "all", "--format", "tidy")
+    other = cnnbench_cli("export", "all/a", "all/b", "--format", "bmf")
+    page = cnnbench_cli("site", "all", "-o", "site")
+
+    assert [row["run"] for row in rows(tidy.stdout)] == ["a"]
+    assert "all/b: 1 record left out, of which an earlier run holds a copy" in tidy.stderr
+    assert list(json.loads(other.stdout)) == [eager.id]
+    for one in (other, page):
+        assert "left out: all/b, whose records are all in other runs" in one.stderr
+        assert one.exit_code == 0
+
+
+def test_times_that_hold_waiting_are_said(cnnbench_cli, tmp_path) -> None:
+    spoilt = waiting(made.EAGER.replace("cpu-t2", "cpu-t1"), 0.5)
+    made.directory(tmp_path / "busy", [spoilt, made.failed(made.BF16)])
+
+    done = cnnbench_cli("export", "busy", "--format", "github-action-benchmark")
+
+    assert "cnnbench: 1 of 1 time held waiting for a core" in done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["extra"].endswith("disturbed (no core 50 % of the time)")

@@ -54,8 +54,8 @@ def test_a_disturbed_row_of_one_thread_shows_the_awake_latency_with_a_mark() -> 
     assert shown["measurement"] == "disturbed (no core 50 % of the time)"
     assert shown["throughput"] == "800"
     assert summary(found).notes[1:] == (
-        "* 1 row is disturbed: the time that the process waited for a core is taken out of latency"
-        " and samples/s",
+        "* 1 row is disturbed: the time that the process waited for a core is taken out of latency,"
+        " samples/s and FLOP/s",
     )
 
 

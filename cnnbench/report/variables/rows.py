@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from cnnbench.reading import Copies
 from cnnbench.report.entry import entries
 from cnnbench.report.variables.sampled import slices_in
 from cnnbench.report.variables.variable import StoredEntry
@@ -21,12 +22,26 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
-def records_of(runs: Iterable[StoredRun]) -> Iterator[StoredEntry]:
-    """Every record, with its context; failed ones too."""
+def records_of(
+    runs: Iterable[StoredRun], left_out: Callable[[StoredRun, int], None] = lambda *_: None
+) -> Iterator[StoredEntry]:
+    """Every record once, with its context; failed ones too.
+
+    Args:
+        runs: in order; a record that two of them hold is that of the first.
+        left_out: told of every run how many of its records came before, if any did.
+    """
+    copies = Copies()
     for run in runs:
+        before = 0
         for entry in entries([run]):
+            if copies.has(entry.record):
+                before += 1
+                continue
             # A copy, whose answers go with it: those of thousands would take more than the records.
             yield StoredEntry(replace(entry), run.manifest)
+        if before:
+            left_out(run, before)
 
 
 def _slices_of(found: Iterable[StoredEntry]) -> Iterator[StoredSlice]:
