@@ -332,6 +332,11 @@ LINES = (
          r"with '(?P<run>cnnbench run)'", {"run": "run lenet --modes amp --rounds 2"}),
     Case("{}: no operator table; drop --table to make one here; in the folder of --tables, move it",
          "predict lenet --table other.json", r"drop (?P<drop>--table) to make one"),
+    Case("advice is for one model in one workload; this asks for {}: name one, such as {}",
+         "advise lenet resnet18", r"name one, such as (?P<run>lenet)", {"lenet": "advise lenet"}),
+    Case("a backward pass by itself is no step of training; drop --phase, or --direction",
+         "conv --layer c8h8w8-k8-3x3 --phase training --direction backward_data",
+         r"drop (?P<drop>--phase), or"),
     Case("no limit of time; give one, such as --under 20ms", "choose --threads 1",
          r"such as (?P<put>--under 20ms)"),
     Case("{} goes with --resume DIR", "choose --threads 1 --under 20ms --allow lenet",
@@ -514,8 +519,14 @@ OTHERS: Mapping[str, Other] = {
     "{} not measured yet: cnnbench run --resume": Other(
         ("merge",), "run in tests/cli/test_merge.py"
     ),
-    "measure the same grid with --shard and each of them": Other(
+    "the command that made the others makes it, with that --shard and another --out": Other(
         ("run",), "run in tests/test_machines.py"
+    ),
+    "goes on from there, and a longer --probe (3m is usual) does it at once": Other(
+        ("predict",), "its option is run in tests/cli/test_predict.py"
+    ),
+    "caches flushed before every sample{} (--l2 cold)": Other(
+        ("run",), "says what was asked for; no remedy"
     ),
     "{} not measured yet; cnnbench run --resume measures": Other(
         ("merge",), "run in tests/cli/test_merge.py"
