@@ -336,7 +336,18 @@ def install(torch) -> None:
             if self._on_device:
                 _add_kernels(Path(path))
 
+    class Plain(torch.autograd.profiler.profile):
+        def __init__(self, enabled=True, *, use_device=None, **keywords):
+            super().__init__(enabled, use_device=None, **keywords)
+            self._of_device = use_device == "cuda"
+
+        def export_chrome_trace(self, path):
+            super().export_chrome_trace(path)
+            if self._of_device:
+                _add_kernels(Path(path))
+
     torch.autocast, torch.amp.GradScaler, torch.profiler.profile = Autocast, Scaler, Profile
+    torch.autograd.profiler.profile = Plain
     Device().__enter__()
 
 
