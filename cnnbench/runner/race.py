@@ -52,8 +52,8 @@ class Race:
         self._guess = guess
         self._young: dict[Spec, int] = {}
         self._asked: tuple[float, int] | None = None
-        # The longest round so far: its seconds, and of how many. Before any, a guess for each.
-        self._round: tuple[float, int] | None = None
+        # The longest round so far: its seconds, and of how many.
+        self._round = 0.0, 1
         self._each = START_SECONDS / 2
         self._seen: dict[tuple[str, bool], float] = {}
         self.again: Counter[str] = Counter()
@@ -96,7 +96,9 @@ class Race:
         """Seconds of a round for each that takes part, and to make a mode, as they were seen."""
         if self._asked is not None:
             began, count = self._asked
-            self._round = max(self._round or (0.0, 1), (passed - began, count))
+            self._round = max(self._round, (passed - began, count))
+        elif not self.again:
+            self._round = max(self._round, _mean_round(records, passed))
         self._asked = None
         for one in records:
             if (first := metrics.first_call(one, "cold")) is not None:
@@ -118,12 +120,18 @@ class Race:
     def _fits(self, passed: float, count: int) -> bool:
         if self._until is None:
             return max(self.again.values(), default=0) < self._rounds
-        if self._round is None:
-            return passed + START_SECONDS + count * self._each <= self._until
         seconds, of = self._round
         # Of fewer, a part is shorter: not the imports at its beginning.
         share = count / of if count > of else (1 + count / of) / 2
         return passed + seconds * share <= self._until
+
+
+def _mean_round(records: Sequence[Record], passed: float) -> tuple[float, int]:
+    """Seconds of a round before the race, on average, without compiling; and of how many."""
+    rounds = max((one.rounds for one in records), default=0)
+    cold = [metrics.first_call(one, "cold") for one in records]
+    compiling = math.fsum(one.point for one in cold if one is not None)
+    return max(0.0, passed - compiling) / max(rounds, 1), max(len(records), 1)
 
 
 def _kind(spec: Spec) -> tuple[str, bool]:
