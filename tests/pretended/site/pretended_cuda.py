@@ -341,8 +341,8 @@ def install(torch) -> None:
             super().__init__(enabled, use_device=None, **keywords)
             self._of_device = use_device == "cuda"
 
-        def export_chrome_trace(self, path):
-            super().export_chrome_trace(path)
+        def export_chrome_trace(self, path, *words):
+            super().export_chrome_trace(path, *words)
             if self._of_device:
                 _add_kernels(Path(path))
 
