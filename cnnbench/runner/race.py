@@ -54,7 +54,6 @@ class Race:
         self._asked: tuple[float, int] | None = None
         # The longest round so far: its seconds, and of how many.
         self._round = 0.0, 1
-        self._each = START_SECONDS / 2
         self._seen: dict[tuple[str, bool], float] = {}
         self.again: Counter[str] = Counter()
         """By id, the rounds of those that were measured again to verify the choice."""
@@ -73,7 +72,7 @@ class Race:
         """What one that waits is expected to take until it can be compared."""
         making = self._seen.get(_kind(spec), self._guess(spec))
         # Its memory and structure are looked at in a process of its own, besides.
-        return making + _FEWEST * (START_SECONDS + 3 * self._each) + _UNTIMED
+        return making + _FEWEST * self._expected(3) + _UNTIMED
 
     def __call__(self, records: Sequence[Record], passed: float) -> Sequence[Spec]:
         """Who takes part in the next round; nobody if the choice is certain or the time is up."""
@@ -120,10 +119,15 @@ class Race:
     def _fits(self, passed: float, count: int) -> bool:
         if self._until is None:
             return max(self.again.values(), default=0) < self._rounds
+        return passed + self._expected(count) <= self._until
+
+    def _expected(self, count: int) -> float:
+        """Seconds of a round of some; a guess before any was seen."""
         seconds, of = self._round
+        if not seconds:
+            return START_SECONDS * (1 + count / 2)
         # Of fewer, a part is shorter: not the imports at its beginning.
-        share = count / of if count > of else (1 + count / of) / 2
-        return passed + seconds * share <= self._until
+        return seconds * (count / of if count > of else (1 + count / of) / 2)
 
 
 def _mean_round(records: Sequence[Record], passed: float) -> tuple[float, int]:
