@@ -64,6 +64,11 @@ class Liveness:
                 total += storage.nbytes()
         return total
 
+    def unseen(self, keys: Iterable[int]) -> list[int]:
+        """Those of storages that were neither declared nor born: made without an operator."""
+        alive, resident = self._alive, self._resident
+        return [key for key in keys if key not in alive and key not in resident]
+
     def born(self, storage: UntypedStorage) -> None:
         """Note a result's storage; views of known ones are free."""
         key = storage._cdata  # noqa: SLF001

@@ -71,6 +71,8 @@ def follow(
 
 def _step(row: Raw, storages: dict[int, Storage]) -> Sequence[Tracked | None]:
     """Follow one operator."""
+    for key in row.unseen:
+        storages.pop(key, None)
     results = _results(row, [_operand(value, storages) for value in row.arguments], storages)
     for view, tracked in zip(row.results, results, strict=True):
         storage = storages.get(view.key)

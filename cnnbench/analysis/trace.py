@@ -49,6 +49,8 @@ class TracePlan:
 class Raw(NamedTuple):
     """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order.
 
+    ``unseen`` are those read that no operator wrote: constants, which may have been given the key
+    of a storage that is gone.
     ``arguments``, tensors among ``keywords``, and ``results`` are of forward operators only.
     """
 
@@ -62,6 +64,7 @@ class Raw(NamedTuple):
     written_bytes: int
     reads: tuple[int, ...]
     writes: tuple[int, ...]
+    unseen: Sequence[int]
     output: tuple[int, ...] | torch.Size
     arguments: list[Any]
     keywords: list[Seen]
@@ -186,6 +189,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         arguments, keywords = taken.each(args), _NONE
         if kwargs:
             keywords = [one for one in taken.each(kwargs.values()) if type(one) is Seen]
+        unseen = self.live.unseen(taken.keys)
         writes, results, written = self._born(out)
         read_bytes = taken.nbytes
         if rule.kind == "view":
@@ -211,6 +215,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             written,
             tuple(taken.keys),
             writes,
+            unseen,
             results[0].shape if results else (),
             _NONE if backward else arguments,
             _NONE if backward else keywords,

@@ -57,6 +57,8 @@ def depth(recording: Recording) -> int:
     for row in recording.rows:
         if row.backward:
             continue
+        for key in row.unseen:
+            before.pop(key, None)
         read = [before[key] for key in row.reads if key in before]
         if read:
             now = steps.limited(row, before, max(read) + _layers(row, before))

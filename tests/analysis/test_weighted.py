@@ -108,3 +108,34 @@ def test_steps_of_a_recurrent_module_add_no_depth(case, steps, real):
     network(given)
 
     assert analyze(network, (given,), real=real).depth == 1 + RECURRENT[case][1] + 1
+
+
+class Recycled(nn.Module):
+    """Takes a constant that no operator made, and that lies where a result has been."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(4, 4, 3), nn.Linear(4, 4)
+        self.met = []
+
+    def forward(self, x):
+        for _ in range(100):
+            gone = self.conv(self.conv(x))
+            key = gone.untyped_storage()._cdata
+            del gone
+            constant = torch.as_tensor([[1.0, 2.0, 3.0, 4.0]], device=x.device)
+            if constant.untyped_storage()._cdata == key:
+                self.met.append(key)
+                break
+        return self.last(constant) + x.mean((2, 3))
+
+
+def test_a_constant_is_not_what_has_been_at_its_place():
+    network = Recycled().to("meta")
+
+    analysis = analyze(network, (torch.zeros(1, 4, 8, 8, device="meta"),), own=True)
+
+    assert network.met
+    rows = [row for row in analysis.to_json()["ops"] if row["name"] == "aten.addmm.default"]
+    assert analysis.depth == 2  # the two convolutions; nothing leads to the linear layer
+    assert [row["field"] for row in rows] == [None]
