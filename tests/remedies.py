@@ -480,6 +480,9 @@ _DESCRIBED = "describes; names nothing to do"
 
 _TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
+    "{}: timed in another environment ({}); move it away, and predict from it by --table": Other(
+        ("predict", "choose"), "done in tests/cli/test_predict.py"
+    ),
     "--cluster needs ray; install it with: pip install": Other(
         ("run", "conv"), "read in tests/cli/test_cluster.py"
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ import click
 from cnnbench import metrics, store, trust, units
 from cnnbench.cli import options
 from cnnbench.cli.output import say, shown, write
+from cnnbench.cli.parameters import Place
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SomeFailed, StoreError, UsageError
 from cnnbench.gate import baseline, noise, renaming
@@ -23,6 +23,8 @@ from cnnbench.runner import again, campaign
 from cnnbench.runner.source import source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cnnbench.gate.baseline import Baseline
     from cnnbench.suite import Grid
 
@@ -65,7 +67,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("run", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("run", metavar="[DIR]", required=False, type=Place())
 @options.grid(modes="eager")
 @options.plan("timeout")
 @options.output("baseline.json")
@@ -118,8 +120,8 @@ def _structure(grid: Grid, plan: Plan, who: str) -> Baseline:
 
 
 @command.command()
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("run", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=Place())
+@click.argument("run", metavar="[DIR]", required=False, type=Place())
 @click.option("--replace", "replace_all", is_flag=True,
               help="Replace the kept specs instead of adding rounds to them.")  # fmt: skip
 @click.option("--rename", "renames", multiple=True, metavar="OLD=NEW",
@@ -204,8 +206,8 @@ def _renewed(
 
 
 @command.command()
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=Place())
+@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=Place())
 @options.debug
 def learn(file: Path, places: tuple[Path, ...]) -> None:
     """Learn how noisy each benchmark is from earlier comparisons.
@@ -238,7 +240,7 @@ def learn(file: Path, places: tuple[Path, ...]) -> None:
 
 
 @command.command()
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=Place())
 @options.as_json
 @options.wide
 @options.debug

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench.cli import completion, options
 from cnnbench.cli.output import also, shown
+from cnnbench.cli.parameters import Place
 from cnnbench.codec import encode
 from cnnbench.inert import in_json
 from cnnbench.report import explanation
 from cnnbench.runner.ab import explaining
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cnnbench.cli.options import View
 
 _EPILOG = """\b
@@ -29,7 +31,7 @@ Exit codes: 0 fine, 2 nothing was explained there.
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path),
+@click.argument("folder", metavar="DIR", type=Place(),
                 shell_complete=completion.runs)  # fmt: skip
 @options.view(("table", "markdown", "json"))
 @options.debug

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench import imported, store, units
 from cnnbench.cli import options
 from cnnbench.cli.output import say
+from cnnbench.cli.parameters import Place
 from cnnbench.imported import IMPORTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _EPILOG = """\b
 Examples:
@@ -21,7 +25,7 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("files", metavar="FILE…", nargs=-1, required=True,
-                type=click.Path(path_type=Path))  # fmt: skip
+                type=Place())  # fmt: skip
 @options.out(None)
 @click.option("--format", "kind", default="pytest-benchmark", show_default=True,
               help=f"One of {', '.join(IMPORTS)}.")  # fmt: skip

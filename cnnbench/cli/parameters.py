@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 else:
     # The class takes a type argument only from click 8.4 on.
     Parameter = click.ParamType
+
+
+class Place(click.Path):
+    """A file or folder, given to commands as a ``Path``."""
+
+    def __init__(self, **kinds: bool) -> None:
+        super().__init__(path_type=Path, **kinds)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Refuse the empty word of an unset variable: it would mean the current folder."""
+        if value == "":
+            self.fail("the name is empty; is a variable of the shell not set?", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Words(Parameter):

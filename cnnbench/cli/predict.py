@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,7 @@ import click
 from cnnbench import axes, suite, units
 from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options, output
-from cnnbench.cli.parameters import Seconds
+from cnnbench.cli.parameters import Place, Seconds
 from cnnbench.codec import encode
 from cnnbench.errors import SomeFailed
 from cnnbench.prediction import table as tables
@@ -21,6 +20,8 @@ from cnnbench.runner import campaign, predicting
 from cnnbench.spec import Device
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cnnbench.cli.options import View
     from cnnbench.plan import Plan
     from cnnbench.runner.campaign import Job
@@ -58,7 +59,7 @@ Examples:
 @click.option(
     "--tables",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     default="results/operators",
     show_default=True,
     metavar="DIR",
@@ -67,7 +68,7 @@ Examples:
 @click.option(
     "--table",
     "given",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     metavar="FILE",
     help="Predict by this table alone, which may be of another machine; nothing is timed.",
 )

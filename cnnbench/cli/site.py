@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,10 +10,13 @@ from cnnbench import units
 from cnnbench.cli import completion, options, stored
 from cnnbench.cli import places as below
 from cnnbench.cli.output import say
+from cnnbench.cli.parameters import Place
 from cnnbench.collector import uncollected
 from cnnbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cnnbench.store import StoredRun
 
 _EPILOG = """\b
@@ -26,10 +28,10 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path),
+@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=Place(),
                 shell_complete=completion.runs)  # fmt: skip
 @click.option("--out", "-o", required=True, metavar="DIR",
-              type=click.Path(path_type=Path, file_okay=False),
+              type=Place(file_okay=False),
               help="Folder of the site; one that an earlier build has made is replaced.",
 )  # fmt: skip
 @click.option("--title", default="cnnbench results", show_default=True,

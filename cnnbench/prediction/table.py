@@ -135,6 +135,23 @@ def read(path: Path) -> OperatorTable:
         raise StoreError(f"{path}: {error.strerror}") from error
 
 
+def own(path: Path, environment: Environment) -> OperatorTable:
+    """Read the table of an environment, which is to be added to.
+
+    Raises:
+        StoreError: it cannot be read, is none, or is of another environment.
+        SchemaError: it is of another version.
+    """
+    known = read(path)
+    if known.environment.fingerprint != environment.fingerprint:
+        differing = ", ".join(known.environment.differing(environment))
+        raise StoreError(
+            f"{path}: timed in another environment ({differing}); move it away, and predict from it"
+            " by --table"
+        )
+    return known
+
+
 def _table(path: Path, lines: Iterable[bytes]) -> OperatorTable:
     environment: Environment | None = None
     operators: dict[tuple[str, int], TimedOperator] = {}

@@ -122,6 +122,8 @@ def test_names_may_be_separated_by_commas_or_spaces(cnnbench_cli) -> None:
         (["run", "--shard", "1/1000000"], "the second of eight is 2/8, and there are at most"),
         (["predict", "lenet", "--mode", "compile"], "mode compile is not predicted"),
         (["advise", "lenet", "resnet18"], "name one, such as lenet"),
+        (["run", "--out", ""], "'--out': the name is empty; is a variable of the shell not set?"),
+        (["run", "--resume", ""], "'--resume': the name is empty"),
         (["run", "--size", "3x3x3"], "is not of the form 224 or 224x192"),
     ],
 )

@@ -98,6 +98,26 @@ def test_a_table_predicts_alone_and_says_whose_it_is(cnnbench_cli, table: Path, 
     assert other.read_bytes() == before
 
 
+def test_a_table_of_another_machine_is_not_added_to(cnnbench_cli, table: Path) -> None:
+    lines = table.read_text(encoding="utf8").splitlines()
+    head = json.loads(lines[0])
+    head["environment"]["hard"] |= {"cpu": "Another Processor"}
+    table.write_text("\n".join([json.dumps(head), *lines[1:], ""]), encoding="utf8")
+    before = table.read_bytes()
+
+    for words in ((*FAKE, "lenet"), ("choose", "--under", "20ms", "--from", "resnet18", *FAKE[1:])):
+        result = cnnbench_cli(*words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert (
+            f"cnnbench: {table}: timed in another environment (cpu); move it away, and predict from"
+            " it by --table\n"
+        ) in result.stderr
+    assert table.read_bytes() == before
+
+    moved = table.rename("moved.jsonl")
+    assert cnnbench_cli(*FAKE, "lenet", "--table", moved).exit_code == 0
+
+
 def test_a_table_of_other_threads_predicts_nothing_and_says_why(cnnbench_cli, table: Path) -> None:
     result = cnnbench_cli(*FAKE[:-2], "2", "lenet", "--table", table, "--quiet")
 
