@@ -38,6 +38,8 @@ _FIRST = (
 _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
 _PROFILE_MOST = 11.0
+# What preparing takes on the machine of the rough estimates; on a slower one, all takes longer.
+_PREPARING_SECONDS = 6.0
 # Roughly what the pairs with and without kept blocks take, which a budget may have no time for.
 _UNKEPT_SECONDS = 20.0
 
@@ -94,15 +96,19 @@ def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = Fals
         job = _without_compiled(job, untried)
     if plan.budget is None:
         return AdviceOrder(job, untried=untried)
-    begins = _within(job, plan.budget)
+    # Whole seconds, so that what is said of budgets is the same a moment later.
+    took = float(math.ceil(time.monotonic() - began))
+    begins = _within(job, plan.budget, took)
     late = dict(list(enumerate(job.specs, 1))[len(begins.specs) :])
     untried |= {
         spec.mode.text: why for spec in late.values() if (why := job.impossible.get(spec.id))
     }
     waiting = {
-        spec: _enough(job, number) for number, spec in late.items() if spec.id not in job.impossible
+        spec: _enough(job, number, took)
+        for number, spec in late.items()
+        if spec.id not in job.impossible
     }
-    return AdviceOrder(begins, waiting, untried, plan.budget, time.monotonic() - began)
+    return AdviceOrder(begins, waiting, untried, plan.budget, took)
 
 
 def _frozen(job: Job) -> Job:
@@ -141,19 +147,25 @@ def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
     return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
 
 
-def _within(job: Job, budget: float) -> Job:
+def _within(job: Job, budget: float, took: float) -> Job:
     """As many modes from the queue's beginning as are to fit, then rounds; eager always stays."""
-    share = budget - _for_profile(budget)
+    share = (budget - took - _for_profile(budget)) / _slowness(took)
     if job.total_seconds <= share:
         return job
     shorter = [_of(job, modes, n) for modes in range(len(job.specs), 0, -1) for n in _FEWER_ROUNDS]
     return next((one for one in shorter if one.total_seconds <= share), shorter[-1])
 
 
-def _enough(job: Job, modes: int) -> int:
+def _enough(job: Job, modes: int, took: float) -> int:
     """Seconds of a budget with which the first ``modes`` begin."""
-    seconds = _of(job, modes, _FEWER_ROUNDS[-1]).total_seconds
+    rounds = _of(job, modes, _FEWER_ROUNDS[-1]).total_seconds
+    seconds = took + _slowness(took) * rounds
     return math.ceil(min(seconds / (1 - _PROFILE_SHARE), seconds + _PROFILE_MOST))
+
+
+def _slowness(took: float) -> float:
+    """How many times as long as estimated things take here, as preparing has shown."""
+    return max(1.0, took / _PREPARING_SECONDS)
 
 
 def _for_profile(budget: float) -> float:
