@@ -14,7 +14,10 @@ import platform
 import shutil
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CACHES = Path("/sys/devices/system/cpu")
@@ -167,6 +170,15 @@ def _cpuinfo() -> dict[str, str]:
     first = (read_text("/proc/cpuinfo") or "").split("\n\n", maxsplit=1)[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def emulates_bf16(known: Iterable[str]) -> bool:
+    """Whether a processor with these instruction sets computes bfloat16 by other instructions.
+
+    It takes many times as long as float32 then. Where none are known, it may have some for it.
+    """
+    found = tuple(known)
+    return bool(found) and not any("bf16" in one for one in found)
 
 
 def instruction_sets(facts: dict[str, str] | None = None) -> tuple[str, ...]:

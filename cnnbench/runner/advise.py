@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cnnbench import machine
 from cnnbench import plan as planning
 from cnnbench.advice import Evidence
 from cnnbench.errors import CnnbenchError, UsageError
@@ -92,6 +93,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = Fals
         )
     job = _frozen(job)
     untried: dict[str, str] = {}
+    job = _without_emulated(job, untried)
     if not job.environment.soft.get("compiler"):
         job = _without_compiled(job, untried)
     if plan.budget is None:
@@ -147,13 +149,31 @@ def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
     return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
 
 
+def _without_emulated(job: Job, untried: dict[str, str]) -> Job:
+    """The job without modes in bfloat16 where it is emulated: those are never the fastest."""
+    known = job.environment.hard.get("instruction_sets") or ()
+    for spec in job.specs:
+        emulated = spec.device.kind == "cpu" and machine.emulates_bf16(known)
+        if emulated and "bf16" in spec.mode.precision:
+            untried[spec.mode.text] = "this processor has no instructions for bf16"
+    return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
+
+
 def _within(job: Job, budget: float, took: float) -> Job:
     """As many modes from the queue's beginning as are to fit, then rounds; eager always stays."""
     share = (budget - took - _for_profile(budget)) / _slowness(took)
     if job.total_seconds <= share:
-        return job
+        return _sized(job, share)
     shorter = [_of(job, modes, n) for modes in range(len(job.specs), 0, -1) for n in _FEWER_ROUNDS]
-    return next((one for one in shorter if one.total_seconds <= share), shorter[-1])
+    return _sized(next((one for one in shorter if one.total_seconds <= share), shorter[-1]), share)
+
+
+def _sized(job: Job, share: float) -> Job:
+    """The job with fewer calls of what is slow for its share of a budget."""
+    plan, turns = job.plan, len(job.specs) * job.plan.rounds
+    kind = job.specs[0].device.kind
+    sized = replace(plan, budget=share).within_budget(turns, kind)
+    return replace(job, plan=replace(sized, budget=plan.budget))
 
 
 def _enough(job: Job, modes: int, took: float) -> int:

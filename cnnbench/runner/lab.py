@@ -170,10 +170,10 @@ def usual_modes(device: Device | None) -> tuple[str, ...]:
 
     Without bfloat16 on a CPU that has no instructions for it, where it takes many times as long.
     """
-    has = machine.instruction_sets()
-    if (device is not None and device.kind != "cpu") or not has or any("bf16" in i for i in has):
-        return MODES
-    return tuple(one for one in MODES if "bf16" not in one)
+    on_cpu = device is None or device.kind == "cpu"
+    if on_cpu and machine.emulates_bf16(machine.instruction_sets()):
+        return tuple(one for one in MODES if "bf16" not in one)
+    return MODES
 
 
 def changed(job: Job, specs: Sequence[Spec]) -> Job:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cnnbench import store
 from cnnbench.plan import Plan
-from cnnbench.runner import campaign, fake
+from cnnbench.runner import advise, campaign, fake
 from cnnbench.runner.advise import AdviceOrder, measure, prepare
 from cnnbench.spec import Device
 from cnnbench.suite import Grid
@@ -57,6 +58,29 @@ def test_a_training_step_has_none() -> None:
 
     assert "compile+channels_last" in found
     assert not any("freezing" in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("sets", "tried"),
+    [((), True), (("avx2",), False), (("avx512f",), False), (("avx512f", "avx512_bf16"), True),
+     (("asimd", "bf16"), True)],
+)  # fmt: skip
+def test_bf16_is_tried_where_the_processor_computes_in_it(monkeypatch, sets, tried) -> None:
+    real = campaign.prepare
+
+    def having(*words: Any) -> campaign.Job:
+        job = real(*words)
+        hard = {**job.environment.hard, "instruction_sets": list(sets)}
+        return replace(job, environment=replace(job.environment, hard=hard, soft={"compiler": "g"}))
+
+    monkeypatch.setattr(campaign, "prepare", having)
+    asked = prepare(Grid(("lenet",), device=Device("cpu")), Plan(), "fake")
+
+    modes = {spec.mode.text for spec in asked.specs}
+    assert {"eager", "channels_last", "compile+freezing+channels_last"} <= modes
+    assert ("channels_last+amp=bf16" in modes) == tried
+    why = "this processor has no instructions for bf16"
+    assert (why in asked.untried.values()) == (not tried)
 
 
 # A budget.
@@ -130,6 +154,29 @@ def test_what_waits_comes_in_and_is_no_longer_untried(monkeypatch, tmp_path: Pat
         spec.mode.text for spec in asked.specs
     }
     assert evidence.untried == {}
+
+
+def test_what_is_slow_for_a_budget_gets_fewer_calls(monkeypatch) -> None:
+    without, short, long = (prepare(Grid(("lenet",), device=Device("cpu")), Plan(budget=budget),
+                                    "fake").job for budget in (None, 45.0, 4500.0))  # fmt: skip
+    turns = len(short.specs) * short.plan.rounds
+
+    assert short.plan.turn_budget < without.plan.turn_budget == long.plan.turn_budget
+    assert short.plan.warm_up_limit <= 0.25 * 45.0 / turns
+    # What takes no time for its calls has all of them.
+    assert short.plan.turn_budget >= short.plan.slices * short.plan.slice_seconds
+    assert short.plan.budget is None
+
+
+def test_a_slower_machine_begins_with_less(monkeypatch) -> None:
+    usual = begun(84.0, monkeypatch)
+    monkeypatch.undo()
+    clock = iter([0.0, 12.0])
+    monkeypatch.setattr(advise, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    slow = begun(84.0, monkeypatch)
+
+    assert len(slow.job.specs) < len(usual.job.specs)
+    assert slow.took == 12.0
 
 
 def test_a_budget_that_is_over_leaves_the_rest_untried(monkeypatch, tmp_path: Path) -> None:
