@@ -6,8 +6,8 @@ Every classifier of torchvision is measured as ``cnnbench run`` measures (eager,
 1), and its operators are timed into the table below the folder; what the probe took is kept with
 it. Each network is predicted by a model that is fitted on networks of other families alone: on all
 of them, and on those that ``predict`` itself uses. A network appends a line to ``networks.jsonl``;
-what is there is not measured again, so the script can be stopped at any time. Writes
-``errors.jsonl`` and ``prediction.md`` as well, also with ``--minutes 0``.
+what is there is not measured again, so the script can be stopped at any time and loses no more than
+a run of a few. Writes ``errors.jsonl`` and ``prediction.md`` as well, also with ``--minutes 0``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnbench import catalogue, metrics, store, suite, units
 from cnnbench.codec import decode, encode
@@ -36,7 +37,14 @@ from cnnbench.runner.inquiry import ask, asking, describe
 from cnnbench.runner.predicting import NETWORKS, OperatorProbe
 from cnnbench.spec import Device, Mode, Spec, Workload
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from cnnbench.runner.executor import AnyPool
+
 ROUNDS = 3
+# Networks of one run.
+TOGETHER = 6
 # A probe of a network is never cut short here: how long it takes is the question.
 _PROBE_SECONDS = 3600.0
 _GOAL = 0.10
@@ -58,11 +66,15 @@ def spec_of(entry: catalogue.CatalogueEntry, mode: str) -> Spec:
     return Spec(workload, Mode.parse(mode, "cpu"), Device(), 1)
 
 
-def measured(spec: Spec) -> float:
-    """Seconds of one pass as ``cnnbench run`` has them, without the waiting for a core."""
+def measured(specs: Sequence[Spec]) -> dict[Spec, float | str]:
+    """Seconds of a pass as ``cnnbench run`` has them, without the waiting for a core; or why not.
+
+    One run measures several, because half of a run of one small network is imports.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
-        words = ["run", spec.workload.architecture, "--modes", spec.mode.text, "--threads", "1",
+        names = ",".join(spec.workload.architecture for spec in specs)
+        words = ["run", names, "--modes", specs[0].mode.text, "--threads", "1",
                  "--rounds", str(ROUNDS), "--device", "cpu", "--out", str(out), "-q"]  # fmt: skip
         subprocess.run(
             [sys.executable, "-m", "cnnbench", *words],
@@ -70,28 +82,46 @@ def measured(spec: Spec) -> float:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        record = next(one for one in store.read(out).records if one.spec == spec)
-    time_of = metrics.latency_awake(record) or metrics.latency(record)
-    if time_of is None:
-        raise Unsupported(record.reason or "not measured")
-    return time_of.point
+        records = {record.spec: record for record in store.read(out).records}
+    found: dict[Spec, float | str] = {}
+    for spec in specs:
+        record = records.get(spec)
+        time_of = record and (metrics.latency_awake(record) or metrics.latency(record))
+        why = "no record" if record is None else record.reason or "not measured"
+        found[spec] = why if time_of is None else time_of.point
+    return found
 
 
-def one(spec: Spec, family: str, folder: Path) -> Line:
-    """Ground truth, terms, and how long its operators took to be timed."""
-    who = executor("process")
+def several(specs: Mapping[Spec, str], folder: Path) -> Iterator[Line]:
+    """Ground truth and terms of some networks (spec -> family), and how long their probe took."""
     plan = Plan()
-    seconds = measured(spec)
-    with asking(who) as pool:
+    try:
+        times = measured(list(specs))
+    except CnnbenchError as error:
+        times = dict.fromkeys(specs, str(error))
+    with asking(executor("process")) as pool:
         environment = describe(pool)
         path = folder / table.file_name(environment)
         with table.adding(path, environment) as writer:
-            probe = OperatorProbe(pool, plan, writer, table.read(path), _PROBE_SECONDS)
-            trace = ask(pool, TraceOperators.planned(spec, plan), plan.timeout)
-            began = time.monotonic()
-            probe.time_operators(trace, 1, 1.0)
-            probed = time.monotonic() - began
-        terms = model.terms(trace, probe.known.timed(1))
+            for spec, family in specs.items():
+                seconds = times[spec]
+                try:
+                    if isinstance(seconds, str):
+                        raise Unsupported(seconds)
+                    probe = OperatorProbe(pool, plan, writer, table.read(path), _PROBE_SECONDS)
+                    yield one(spec, family, seconds, pool, probe)
+                except CnnbenchError as error:
+                    yield {"spec": spec.id, "why": str(error)}
+
+
+def one(spec: Spec, family: str, seconds: float, pool: AnyPool, probe: OperatorProbe) -> Line:
+    """What a network took, its terms, and how long its operators took to be timed."""
+    plan = Plan()
+    trace = ask(pool, TraceOperators.planned(spec, plan), plan.timeout)
+    began = time.monotonic()
+    probe.time_operators(trace, 1, 1.0)
+    probed = time.monotonic() - began
+    terms = model.terms(trace, probe.known.timed(1))
     row = MeasuredNetwork(
         spec.id, family, seconds, terms.alone.point, terms.calls, terms.held_bytes,
         terms.moved_bytes,
@@ -99,6 +129,13 @@ def one(spec: Spec, family: str, folder: Path) -> Line:
     untimed = math.fsum(terms.untimed.values())
     return {"network": encode(row), "probe_seconds": probed, "operators": probe.operators,
             "untimed_share": untimed}  # fmt: skip
+
+
+def batched(items: Iterable[Any], count: int) -> Iterator[list[Any]]:
+    """Some at a time."""
+    rest = iter(items)
+    while some := list(islice(rest, count)):
+        yield some
 
 
 def read(path: Path) -> list[Line]:
@@ -193,20 +230,20 @@ def main() -> None:
     kept, end = folder / "networks.jsonl", time.monotonic() + 60 * given.minutes
     lines = read(kept)
     done = {line["network"]["spec"] if "network" in line else line["spec"] for line in lines}
-    for entry in classifiers():
-        spec = spec_of(entry, given.mode)
-        if spec.id in done or (chosen is not None and entry.name not in chosen):
-            continue
+    left = {
+        spec: entry.family
+        for entry in classifiers()
+        if (spec := spec_of(entry, given.mode)).id not in done
+        and (chosen is None or entry.name in chosen)
+    }
+    for some in batched(left.items(), TOGETHER):
         if time.monotonic() >= end:
             break
-        try:
-            line = one(spec, entry.family, folder)
-        except (CnnbenchError, StopIteration) as error:
-            line = {"spec": spec.id, "why": str(error) or "no record"}
-        with kept.open("a", encoding="utf8") as file:
-            file.write(json.dumps(line) + "\n")
-        lines.append(line)
-        print(json.dumps(line), flush=True)
+        for line in several(dict(some), folder):
+            with kept.open("a", encoding="utf8") as file:
+                file.write(json.dumps(line) + "\n")
+            lines.append(line)
+            print(json.dumps(line), flush=True)
     text, rows = report(lines, given.mode)
     (folder / "prediction.md").write_text(text, encoding="utf8")
     errors = "".join(json.dumps(row) + "\n" for row in rows)

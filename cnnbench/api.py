@@ -91,6 +91,8 @@ def run(
 
 
 def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Results:
+    if out == "":
+        raise UsageError("out is empty; name a run directory, or leave it out")
     name = store.new_run_name()
     path = Path(out) if out is not None else Path("results") / name
     with closing(Bar()) if watcher is None else nullcontext(watcher) as told:

@@ -163,7 +163,8 @@ def cost_of_name(name: str, work: objects.StepWork, *, mode: Mode, real: bool) -
             return build.made(architecture, workload)
 
         module = make() if real else analysis.build_on_meta(make)
-        given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
+        dtype = inputs.dtype_for(module)
+        given = inputs.made(architecture, workload, 0, dtype=dtype, values=real)
         usual = work.loss == AUTO
         loss = build.loss_of(architecture, 0) if usual else work.objective(0)
         found = _analysed(

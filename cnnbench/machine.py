@@ -175,7 +175,8 @@ def _cpuinfo() -> dict[str, str]:
 def emulates_bf16(known: Iterable[str]) -> bool:
     """Whether a processor with these instruction sets computes bfloat16 by other instructions.
 
-    It takes many times as long as float32 then. Where none are known, it may have some for it.
+    It takes many times as long as float32 then. Where none are known, it may have some for it;
+    those that only convert (AVX-NE-CONVERT) do not count.
     """
     found = tuple(known)
     return bool(found) and not any("bf16" in one for one in found)

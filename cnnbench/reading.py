@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from cnnbench import store
-from cnnbench.errors import StoreError
+from cnnbench.errors import StoreError, UsageError
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -29,9 +29,12 @@ def places(asked: Iterable[str | Path]) -> list[Path]:
 
     Raises:
         StoreError: at one of these places is no run.
+        UsageError: a name is empty, which would mean the current folder.
     """
     found: dict[Path, Path] = {}
     for one in asked:
+        if one == "":
+            raise UsageError("the name of a run is empty; is a variable not set?")
         inner = _inside(Path(one))
         if not inner and _PATTERN.intersection(str(one)):
             inner = [path for match in _matching(Path(one)) for path in _inside(match)]

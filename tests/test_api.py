@@ -43,6 +43,15 @@ def test_without_a_directory_a_new_one_is_made_under_results(tmp_path, monkeypat
     assert (tmp_path / results.runs[0].path / store.RECORDS).exists()
 
 
+def test_an_empty_directory_is_none(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError, match="out is empty"):
+        cnnbench.run("fake:net", executor="fake", out="")
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("models", ["lenet, alexnet", ["lenet", "alexnet"], ("lenet", "alexnet")])
 def test_words_come_as_text_or_as_a_sequence(tmp_path, models) -> None:
     results = cnnbench.run(models, "eager", executor="fake", out=tmp_path / "run")

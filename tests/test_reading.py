@@ -9,7 +9,7 @@ import pytest
 
 import cnnbench
 from cnnbench import reading, store
-from cnnbench.errors import SchemaError, StoreError, UnknownName
+from cnnbench.errors import SchemaError, StoreError, UnknownName, UsageError
 from cnnbench.reading import Copies, LazyRuns
 from tests import made
 
@@ -71,6 +71,14 @@ def test_a_place_without_a_run_is_refused_at_once(many: Path, tmp_path: Path) ->
             cnnbench.load(many, place)
     with pytest.raises(StoreError, match=r"no run matches '.*/x\*'"):
         cnnbench.load(many / "x*")
+
+
+def test_an_empty_name_is_not_the_current_folder(many: Path, monkeypatch) -> None:
+    monkeypatch.chdir(many)
+
+    for asked in (("",), (many, "")):
+        with pytest.raises(UsageError, match="the name of a run is empty"):
+            cnnbench.load(*asked)
 
 
 def test_a_directory_whose_name_is_a_pattern_is_itself(tmp_path: Path, eager) -> None:

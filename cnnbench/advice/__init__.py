@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 
 from cnnbench import deployment, metrics, units
 from cnnbench.advice import limits
-from cnnbench.advice.evidence import AdviceFinding, Evidence, Unkept, between, mode_of
+from cnnbench.advice.evidence import (
+    EMULATED,
+    AdviceFinding,
+    Evidence,
+    Unkept,
+    between,
+    mode_of,
+)
 from cnnbench.choice import NO_GAIN, STANDINGS, choose, standing
 from cnnbench.spec import WORDS, Mode
 
@@ -272,6 +279,8 @@ def _untried(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         *(["compile=reduce-overhead"] * (kind == "cpu")),
     }
     words = [word for word in words if word not in plain and _alone(word, kind)]
+    if EMULATED in evidence.untried.values():
+        words = [word for word in words if "bf16" not in word]
     if kind == "cpu" and not any(record.spec.mode.runtime for record in evidence.records):
         text = "networks as they are deployed, in runtimes and int8 (cnnbench advise --deploy)"
         modes.append(AdviceFinding("deploy", "untried", text))
@@ -312,4 +321,4 @@ RULES: tuple[Callable[[Evidence], tuple[AdviceFinding, ...]], ...] = (
     _untried,
 )
 
-__all__ = ["RULES", "AdviceFinding", "Evidence", "Unkept", "advise"]
+__all__ = ["EMULATED", "RULES", "AdviceFinding", "Evidence", "Unkept", "advise"]

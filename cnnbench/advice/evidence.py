@@ -12,6 +12,9 @@ from cnnbench.profile import Profile
 from cnnbench.record import Record
 from cnnbench.stats import Estimate
 
+# Why modes in bfloat16 were not tried.
+EMULATED = "this processor has no instructions for bf16"
+
 
 @dataclass(frozen=True)
 class AdviceFinding:

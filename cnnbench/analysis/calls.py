@@ -96,7 +96,9 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, held: Iterable[Tensor], most_macs: int | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._most_macs, self._macs = most_macs, 0
-        self._held = {_key(tensor) for tensor in held}
+        # Kept beside their keys: a buffer that is replaced must not leave its place to another.
+        self._kept = tuple(held)
+        self._held = {_key(tensor) for tensor in self._kept}
         self._found: dict[str, TracedCall] = {}
         self._light = 0
         self._foreign: set[str] = set()

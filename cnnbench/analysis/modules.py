@@ -24,6 +24,8 @@ from cnnbench.errors import Unsupported
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.analysis.liveness import Liveness
+
 
 def first_tensor(value: Any) -> Tensor | None:
     """The first tensor of a module's output, whatever holds it."""
@@ -143,6 +145,8 @@ class ModuleStack:
         self._owners: list[int] = []
         self._failed: tuple[BaseException | None, int] = (None, 0)
         self._handles: list[Any] = []
+        # Of the trace that this is of, which knows the storages.
+        self.live: Liveness | None = None
 
     def _make_room(self) -> None:
         more = len(self.names) - len(self.calls)
@@ -194,7 +198,10 @@ class ModuleStack:
         if tensor is not None:
             self.outputs[place] = tensor.shape
             self.output_bytes[place] = tensor.nbytes
-            self.output_seen[place] = seen(tensor)
+            view = seen(tensor)
+            # Of a constant that no operator made nothing is known by its key.
+            constant = self.live is not None and self.live.unseen([view.key])
+            self.output_seen[place] = None if constant else view
             self.output_op[place] = self.now
 
     def _note_failure(self, place: int) -> None:

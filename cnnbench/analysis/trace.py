@@ -49,8 +49,8 @@ class TracePlan:
 class Raw(NamedTuple):
     """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order.
 
-    ``unseen`` are those read that no operator wrote: constants, which may have been given the key
-    of a storage that is gone.
+    ``unseen`` are those read of storages that were neither declared beforehand nor a result so far:
+    constants, which may have been given the key of a storage that is gone.
     ``arguments``, tensors among ``keywords``, and ``results`` are of forward operators only.
     """
 
@@ -121,7 +121,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, stack: ModuleStack, *, meta: bool, keep: int = 1) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.stack = stack
-        self.live = Liveness()
+        self.live = stack.live = Liveness()
         self.rows: list[Raw] = []
         self.assumed: dict[str, int] = {}
         self.unmodelled: set[str] = set()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnbench.architectures import losses
 from cnnbench.architectures.losses import Inputs
-from cnnbench.architectures.pictures import photographs, pictures
+from cnnbench.architectures.pictures import photographs, pictures, uniform, white_noise
 from cnnbench.asking import USUAL_REGIONS
 
 # Objects in each image of a detection target.
@@ -51,7 +51,7 @@ def _images(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> 
 
 
 def _noise(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
-    return (torch.randn((batch, *sample), generator=generator),)
+    return (white_noise(batch, sample, generator),)
 
 
 def _photographs(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
@@ -84,7 +84,7 @@ def _target(
     # Label 1 exists for every number of classes; the label does not change the cost.
     target = {"boxes": boxes, "labels": torch.ones(OBJECTS, dtype=torch.int64)}
     if "masks" in kinds:
-        masks = torch.rand((OBJECTS, *sample[-2:]), generator=generator) < 0.5
+        masks = uniform((OBJECTS, *sample[-2:]), generator) < 0.5
         target["masks"] = masks.to(torch.uint8)
     if "keypoints" in kinds:
         # The 17 keypoints of COCO, inside their boxes, all visible.

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnbench import files
@@ -135,21 +136,16 @@ def read(path: Path) -> OperatorTable:
         raise StoreError(f"{path}: {error.strerror}") from error
 
 
-def own(path: Path, environment: Environment) -> OperatorTable:
-    """Read the table of an environment, which is to be added to.
-
-    Raises:
-        StoreError: it cannot be read, is none, or is of another environment.
-        SchemaError: it is of another version.
-    """
-    known = read(path)
-    if known.environment.fingerprint != environment.fingerprint:
-        differing = ", ".join(known.environment.differing(environment))
+def _refuse_other(path: Path, environment: Environment) -> None:
+    """Refuse a table of another environment, before anything is written to it."""
+    with files.opened(path) as file:
+        found = _table(path, islice(file, 1)).environment
+    if found.fingerprint != environment.fingerprint:
+        differing = ", ".join(found.differing(environment))
         raise StoreError(
             f"{path}: timed in another environment ({differing}); move it away, and predict from it"
             " by --table"
         )
-    return known
 
 
 def _table(path: Path, lines: Iterable[bytes]) -> OperatorTable:
@@ -265,7 +261,9 @@ def adding(path: Path, environment: Environment) -> Iterator[TableWriter]:
     """A writer of a table, which is made if it is missing; one at a time.
 
     Raises:
-        StoreError: it cannot be written, or another process writes to it.
+        StoreError: it cannot be written, is no table or one of another environment, or another
+            process writes to it.
+        SchemaError: it is of another version.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -279,6 +277,8 @@ def adding(path: Path, environment: Environment) -> Iterator[TableWriter]:
             raise StoreError(
                 f"{path}: another cnnbench is adding to this table; wait until it has ended"
             ) from None
+        if os.fstat(file).st_size:
+            _refuse_other(path, environment)
         writer = TableWriter(path, file)
         writer.begin(environment)
         yield writer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import machine
 from cnnbench import plan as planning
-from cnnbench.advice import Evidence
+from cnnbench.advice import EMULATED, Evidence
 from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.profile import Profile
 from cnnbench.runner import allocation, campaign, profiling
@@ -39,8 +39,13 @@ _FIRST = (
 _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
 _PROFILE_MOST = 11.0
-# What preparing takes on the machine of the rough estimates; on a slower one, all takes longer.
+# What preparing takes on the machine of the rough estimates; where it takes longer, so does the
+# rest, up to a factor: a module of the user's may be slow to import by itself.
 _PREPARING_SECONDS = 6.0
+_SLOWEST = 2.0
+_SPARE = 1.06
+# Seconds for which calls are sized where a budget is over before it begins.
+_LEAST_SHARE = 1.0
 # Roughly what the pairs with and without kept blocks take, which a budget may have no time for.
 _UNKEPT_SECONDS = 20.0
 
@@ -98,8 +103,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = Fals
         job = _without_compiled(job, untried)
     if plan.budget is None:
         return AdviceOrder(job, untried=untried)
-    # Whole seconds, so that what is said of budgets is the same a moment later.
-    took = float(math.ceil(time.monotonic() - began))
+    took = time.monotonic() - began
     begins = _within(job, plan.budget, took)
     late = dict(list(enumerate(job.specs, 1))[len(begins.specs) :])
     untried |= {
@@ -150,42 +154,47 @@ def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
 
 
 def _without_emulated(job: Job, untried: dict[str, str]) -> Job:
-    """The job without modes in bfloat16 where it is emulated: those are never the fastest."""
+    """The job without modes in bfloat16 where it is emulated, several times as slow as float32."""
     known = job.environment.hard.get("instruction_sets") or ()
     for spec in job.specs:
         emulated = spec.device.kind == "cpu" and machine.emulates_bf16(known)
         if emulated and "bf16" in spec.mode.precision:
-            untried[spec.mode.text] = "this processor has no instructions for bf16"
+            untried[spec.mode.text] = EMULATED
     return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
 
 
 def _within(job: Job, budget: float, took: float) -> Job:
     """As many modes from the queue's beginning as are to fit, then rounds; eager always stays."""
-    share = (budget - took - _for_profile(budget)) / _slowness(took)
-    if job.total_seconds <= share:
+    share, pace = budget - took - _for_profile(budget), _slowness(took)
+    if pace * job.total_seconds <= share:
         return _sized(job, share)
     shorter = [_of(job, modes, n) for modes in range(len(job.specs), 0, -1) for n in _FEWER_ROUNDS]
-    return _sized(next((one for one in shorter if one.total_seconds <= share), shorter[-1]), share)
+    fitting = (one for one in shorter if pace * one.total_seconds <= share)
+    return _sized(next(fitting, shorter[-1]), share)
 
 
 def _sized(job: Job, share: float) -> Job:
     """The job with fewer calls of what is slow for its share of a budget."""
-    plan, turns = job.plan, len(job.specs) * job.plan.rounds
-    kind = job.specs[0].device.kind
-    sized = replace(plan, budget=share).within_budget(turns, kind)
-    return replace(job, plan=replace(sized, budget=plan.budget))
+    kind, turns = job.specs[0].device.kind, len(job.possible) * job.plan.rounds
+    hurried = replace(job.plan, budget=max(share, _LEAST_SHARE))
+    # All modes are compared with one float64 reference.
+    once = hurried.within_budget(1, kind).float64_macs
+    sized = replace(hurried.within_budget(turns, kind), float64_macs=once, budget=None)
+    return replace(job, plan=sized)
 
 
 def _enough(job: Job, modes: int, took: float) -> int:
     """Seconds of a budget with which the first ``modes`` begin."""
     rounds = _of(job, modes, _FEWER_ROUNDS[-1]).total_seconds
     seconds = took + _slowness(took) * rounds
-    return math.ceil(min(seconds / (1 - _PROFILE_SHARE), seconds + _PROFILE_MOST))
+    whole = min(seconds / (1 - _PROFILE_SHARE), seconds + _PROFILE_MOST)
+    # A little more, because preparing takes now a little longer, now a little less.
+    return math.ceil(_SPARE * whole)
 
 
 def _slowness(took: float) -> float:
     """How many times as long as estimated things take here, as preparing has shown."""
-    return max(1.0, took / _PREPARING_SECONDS)
+    return min(max(1.0, took / _PREPARING_SECONDS), _SLOWEST)
 
 
 def _for_profile(budget: float) -> float:

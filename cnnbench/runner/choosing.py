@@ -264,7 +264,7 @@ def _finished(chooser: Chooser, tables: Path, seconds: float, say: Callable[[str
         pool = stack.enter_context(asking(job.executor))
         writer = stack.enter_context(table.adding(path, job.environment))
         left = seconds - chooser.passed
-        probe = OperatorProbe(pool, job.plan, writer, table.own(path, job.environment), left, say)
+        probe = OperatorProbe(pool, job.plan, writer, table.read(path), left, say)
         tracer = Tracer(pool, job.plan.seed, job.plan.timeout, lambda: seconds - chooser.passed)
         threads = job.specs[0].threads
         foreteller = Foreteller(tracer, lambda: probe.known, threads, probe)

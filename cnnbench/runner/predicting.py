@@ -84,9 +84,7 @@ def predict(
     """
     path = folder / table.file_name(job.environment)
     with asking(job.executor) as pool, table.adding(path, job.environment) as writer:
-        probe = OperatorProbe(
-            pool, job.plan, writer, table.own(path, job.environment), seconds, say
-        )
+        probe = OperatorProbe(pool, job.plan, writer, table.read(path), seconds, say)
         traces = _traces(pool, job, say)
         return _predicted(job, probe, traces)
 

@@ -239,7 +239,8 @@ def _counted(workload: Workload, seed: int, *, real: bool) -> analysis.Analysis:
         return module
 
     module = make() if real else analysis.build_on_meta(make)
-    given = inputs.made(found[0], workload, seed, dtype=inputs.dtype_for(module))
+    dtype = inputs.dtype_for(module)
+    given = inputs.made(found[0], workload, seed, dtype=dtype, values=real)
     if workload.phase != "inference":
         _differentiated(workload, given)
     return analysis.analyze(

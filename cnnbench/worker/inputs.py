@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from cnnbench.architectures import sources
-from cnnbench.architectures.pictures import photographs, pictures
+from cnnbench.architectures.pictures import ShapesAlone, photographs, pictures
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.asking import INPUT_FACTORY, INPUTS, REGIONS
 from cnnbench.catalogue import without_regions
@@ -80,8 +80,10 @@ def made(
     seed: int,
     number: int = 0,
     dtype: torch.dtype = torch.float32,
+    *,
+    values: bool = True,
 ) -> Given:
-    """Seeded inputs on the CPU; for training also targets, if the task needs them.
+    """Seeded inputs, on the CPU with ``values``; for training also targets, if the task needs them.
 
     Args:
         architecture: its task says what goes in.
@@ -89,9 +91,10 @@ def made(
         seed: of the random numbers.
         number: tells the pictures apart: 0 are those that are timed.
         dtype: of floating-point tensors for which nothing else is asked.
+        values: draw pixels; otherwise pictures have shapes alone, on the meta device.
     """
     at = (seed + _APART * number) % 2**63
-    generator = torch.Generator().manual_seed(at)
+    generator = (torch.Generator() if values else ShapesAlone()).manual_seed(at)
     # The caller may be in the middle of building on the meta device.
     with torch.device("cpu"):
         if factory := workload.setting(INPUT_FACTORY, ""):
@@ -104,7 +107,7 @@ def made(
         else:
             make = _of_task(architecture, workload)
             found = Given(make(workload.batch, workload.input, generator))
-    return found if dtype is torch.float32 else modes.cast(found, dtype, "cpu")
+    return found if dtype is torch.float32 else modes.cast(found, dtype, None)
 
 
 def _of_task(architecture: Architecture, workload: Workload) -> Callable[..., tuple[Any, ...]]:
@@ -212,7 +215,8 @@ def others(
     architecture: Architecture, workload: Workload, seed: int, dtype: torch.dtype
 ) -> Iterator[Given]:
     """The pictures of the check beside those that are timed, as far as they have their shapes."""
-    shapes = [one.shape for one in made(architecture, workload, seed, 0, dtype).tensors]
+    first = made(architecture, workload, seed, 0, dtype, values=False)
+    shapes = [one.shape for one in first.tensors]
     for number in range(1, PICTURES):
         found = made(architecture, workload, seed, number, dtype)
         if [one.shape for one in found.tensors] == shapes:

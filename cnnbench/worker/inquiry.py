@@ -120,7 +120,8 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
     training = build.training_of(architecture, workload)
     make = construct if request.real else functools.partial(analysis.build_on_meta, construct)
     module = make()
-    given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
+    values = request.real or request.crosscheck
+    given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module), values=values)
     mode = Mode.parse(request.mode, Device().kind)
     module, given = modes.converted(mode, module, given)
     talk.enter("count")

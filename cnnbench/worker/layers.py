@@ -37,7 +37,8 @@ def layers(request: ExtractLayers, talk: Talk) -> None:
     architecture, workload, construct = inquiry.prepared(request, talk)
     module = analysis.build_on_meta(construct)
     talk.enter("layers")
-    given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
+    dtype = inputs.dtype_for(module)
+    given = inputs.made(architecture, workload, 0, dtype=dtype, values=False)
     talk.answer(extract(analysis.analyze(module, *given, name=request.name, own=True)))
 
 
@@ -86,7 +87,7 @@ def suite_of(name: str) -> Suite:
     """A suite that is named after a network, extracted again."""
     architecture = architectures.resolve(GENERATED[name])
     module = analysis.build_on_meta(functools.partial(architectures.build, architecture))
-    given = inputs.made(architecture, Workload(name, 1, architecture.input), 0)
+    given = inputs.made(architecture, Workload(name, 1, architecture.input), 0, values=False)
     found = extract(analysis.analyze(module, *given, own=True))
     shape = "x".join(map(str, architecture.input))
     home = architecture.source.split()[0]

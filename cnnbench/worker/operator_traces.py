@@ -69,7 +69,8 @@ def _traced(
 
     enter(_BUILD)
     module = analysis.build_on_meta(make)
-    given = inputs.made(found[0], spec.workload, seed, dtype=inputs.dtype_for(module))
+    dtype = inputs.dtype_for(module)
+    given = inputs.made(found[0], spec.workload, seed, dtype=dtype, values=False)
     module, given = modes.converted(spec.mode, module, given)
     enter("trace operators")
     return analysis.calls(module, given.args, given.kwargs, most_macs)

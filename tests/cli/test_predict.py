@@ -102,7 +102,8 @@ def test_a_table_of_another_machine_is_not_added_to(cnnbench_cli, table: Path) -
     lines = table.read_text(encoding="utf8").splitlines()
     head = json.loads(lines[0])
     head["environment"]["hard"] |= {"cpu": "Another Processor"}
-    table.write_text("\n".join([json.dumps(head), *lines[1:], ""]), encoding="utf8")
+    # Without its last line's end, which a writer would complete.
+    table.write_text("\n".join([json.dumps(head), *lines[1:]]), encoding="utf8")
     before = table.read_bytes()
 
     for words in ((*FAKE, "lenet"), ("choose", "--under", "20ms", "--from", "resnet18", *FAKE[1:])):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from cnnbench.architectures import sources
+from cnnbench.architectures import pictures, sources
 from cnnbench.errors import UsageError
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, inputs
@@ -16,6 +16,8 @@ from cnnbench.worker import reference as references
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cnnbench.architectures.registry import Architecture
 
 HERE = "tests.worker.own_inputs"
 TWO = "int64<1000:6,3x9x9,mask=bool:6"
@@ -79,6 +81,57 @@ def test_an_r_cnn_costs_as_much_more_as_it_has_more_regions() -> None:
     one, three = (build.counted(of, 0).cost().macs for of in asked)
 
     assert three == 3 * one > 15_000_000_000
+
+
+EACH = (
+    ("resnet18", "inference"), ("resnet18", "training"), ("fasterrcnn_mobilenet_v3_large_320_fpn",
+    "training"), ("keypointrcnn_resnet50_fpn", "training"), ("raft_small", "training"),
+    ("r3d_18", "inference"), ("fcn_resnet50", "training"), ("fast_rcnn_vgg16", "training"),
+    ("quantized_resnet18", "inference"), ("maskrcnn_resnet50_fpn", "training"),
+)  # fmt: skip
+
+
+def same(architecture: Architecture, of: Workload, dtype: torch.dtype) -> list[torch.Tensor]:
+    """The tensors without values, which are like those with them."""
+    real, shapes = (
+        inputs.made(architecture, of, 0, dtype=dtype, values=values).tensors
+        for values in (True, False)
+    )
+    assert [(one.shape, one.dtype, one.stride()) for one in shapes] == [
+        (one.shape, one.dtype, one.stride()) for one in real
+    ]
+    assert not any(one.is_meta for one in real)
+    return shapes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "phase"), EACH)
+def test_without_values_shapes_types_and_strides_are_the_same(name, phase, dtype) -> None:
+    architecture = build.resolve(Workload(name, 2, (1,)))
+
+    shapes = same(architecture, Workload(name, 2, architecture.input, phase), dtype)
+
+    assert all(one.is_meta for one in shapes if one.numel() > 10_000)
+
+
+def test_typed_pictures_without_values_are_the_same() -> None:
+    of = workload("Two", inputs="float16:3x8x8,complex64:3x8x8,uint8:3x8x8,int64:50,5")
+
+    shapes = same(sources.from_factory(of.architecture), of, torch.bfloat16)
+
+    assert [one.is_meta for one in shapes] == [True, True, True, False, True]
+
+
+def test_a_count_draws_no_picture(monkeypatch) -> None:
+    monkeypatch.setattr(pictures, "_squares", None)
+
+    # A terabyte of pixels.
+    architecture = build.resolve(Workload("resnet18", 1, (1,)))
+    usual, large = (
+        build.counted(Workload("resnet18", batch, architecture.input), 0) for batch in (1, 1 << 21)
+    )
+
+    assert large.macs == usual.macs << 21
 
 
 def test_scalars_are_one_number_per_sample() -> None:
