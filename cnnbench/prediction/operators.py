@@ -216,12 +216,14 @@ class OperatorTime:
         seconds: of one call, the median of samples; ``None`` if it failed.
         samples: their number.
         why: it failed.
+        pace: seconds that ``PACE`` took in the same moments; ``None`` if that is not known.
     """
 
     call: str
     seconds: float | None
     samples: int = 0
     why: str = ""
+    pace: float | None = None
 
 
 def _tensors(arguments: tuple[Any, ...]) -> Iterator[TensorLayout]:
@@ -230,6 +232,16 @@ def _tensors(arguments: tuple[Any, ...]) -> Iterator[TensorLayout]:
             yield one
         elif isinstance(one, tuple):
             yield from _tensors(one)
+
+
+def _convolution(channels: int, side: int) -> TracedCall:
+    """A 3x3 convolution of a square picture that keeps its shape, in float32."""
+    shape, kernel = (1, channels, side, side), (channels, channels, 3, 3)
+    image = TensorLayout(shape, dense_strides(shape), "float32")
+    weight = TensorLayout(kernel, dense_strides(kernel), "float32", held=True)
+    geometry = ((1, 1), (1, 1), (1, 1), False, (0, 0), 1)
+    call = OperatorCall("aten::convolution", (image, weight, None, *geometry))
+    return TracedCall(call.text, 1, weight.elements * side * side, image.nbytes)
 
 
 def dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -300,3 +312,9 @@ def _sizes(data: Any) -> bool:
 def _quoted(data: Any) -> str:
     text = repr(data)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+# How fast the machine is at a moment, by a convolution of a size that no known network has. A core
+# whose other hyperthread is at work computes everything more slowly, on hosts that others share
+# now so and now so: for minutes, or for parts of a second.
+PACE = _convolution(channels=64, side=26)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from cnnbench import requests
 from cnnbench.errors import WorkerDied
 from cnnbench.prediction import table
-from cnnbench.prediction.operators import OperatorCall, OperatorTime
+from cnnbench.prediction.operators import PACE, OperatorCall, OperatorTime
 from cnnbench.runner import campaign, fake, fake_counts, predicting
 from cnnbench.spec import Device
 from cnnbench.suite import Grid
@@ -46,6 +47,50 @@ def test_an_operator_that_kills_its_worker_costs_its_own_time_only(
     assert list(row.prediction.untimed) == [short]
     assert f"{short}: not timed: killed by SIGSEGV" in found.problems
     assert found.networks == len(predicting.NETWORKS)
+
+
+def _paced(monkeypatch: pytest.MonkeyPatch, slower: float, pace: float | None = 1e-6) -> None:
+    """Operators and their pace in a moment that is that many times as slow as usual."""
+
+    def times(request: requests.TimeOperators) -> list[OperatorTime]:
+        found = map(fake_counts.operator_time, request.calls)
+        beside = None if pace is None else slower * pace
+        return [replace(one, seconds=slower * one.seconds, pace=beside) for one in found]
+
+    monkeypatch.setitem(fake.ANSWERS, requests.TimeOperators, times)
+
+
+def test_what_is_timed_in_a_slower_moment_adds_up_with_the_rest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = {}
+    for name, slower in (("steady", 1.0), ("swinging", 1.5)):
+        _paced(monkeypatch, 1.0)
+        predicting.predict(_job("lenet"), tmp_path / name, 60.0)
+        _paced(monkeypatch, slower)
+        found[name] = predicting.predict(_job("lenet", "swin_t"), tmp_path / name, 60.0)
+
+    assert found["steady"].operators == found["swinging"].operators > 0
+    for one, other in zip(found["steady"].rows, found["swinging"].rows, strict=True):
+        assert other.prediction.seconds == pytest.approx(one.prediction.seconds, rel=1e-6)
+
+
+@pytest.mark.parametrize("pace", [None, 2e-6])
+def test_the_first_pace_is_the_usual_one_and_kept_and_without_one_times_are_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pace: float | None
+) -> None:
+    _paced(monkeypatch, 3.0, pace)
+    found = predicting.predict(_job("lenet"), tmp_path, 60.0)
+
+    (path,) = tmp_path.iterdir()
+    known = table.read(path).timed(1)
+    first = known[_first_call("lenet")]
+    assert found.rows[0].prediction is not None
+    assert first.seconds == pytest.approx(3 * fake_counts.operator_time(first.call).seconds)
+    kept = known.get(PACE.call)
+    assert (kept and kept.seconds) == (None if pace is None else pytest.approx(3 * pace))
+    # It is beside the operators, and none of them.
+    assert len(known) == found.operators + (pace is not None)
 
 
 def test_a_probe_without_time_promises_nothing(tmp_path: Path) -> None:

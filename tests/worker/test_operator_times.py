@@ -3,26 +3,33 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch import nn
 
 from cnnbench import analysis
-from cnnbench.prediction.operators import OperatorCall, TensorLayout, TorchName
+from cnnbench.prediction.operators import PACE, OperatorCall, TensorLayout, TorchName
 from cnnbench.requests import TimeOperators, TraceEach, TraceOperators
 from cnnbench.runner.inquiry import ask
 from cnnbench.runner.process import Processes
 from cnnbench.worker.operator_times import OperatorTimer, ParameterMemory, take_turns
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NETWORK = "lenet/inference-b2-3x32x32/channels_last/cpu-t1"
 
 
-def _timed(*calls: OperatorCall) -> list:
+def _timed(
+    *calls: OperatorCall, pace: str = PACE.call, clock: Callable[[], int] = time.perf_counter_ns
+) -> list:
     timers, memory = [OperatorTimer(call.text) for call in calls], ParameterMemory()
-    for timer in timers:
+    beside = OperatorTimer(pace)
+    for timer in (beside, *timers):
         timer.prepare(memory)
-    take_turns(timers, time.perf_counter_ns)
+    take_turns(timers, beside, clock)
     return [timer.found for timer in timers]
 
 
@@ -101,6 +108,59 @@ def test_every_operator_of_a_network_can_be_called_alone() -> None:
     }  # fmt: skip
     assert [one.why for one in found] == [""] * len(calls)
     assert all(4 <= one.samples <= 11 for one in found)
+
+
+RELU = OperatorCall("aten::relu", (TensorLayout((8,), (1,), "float32"),))
+
+
+class Swinging:
+    """A clock of a machine that computes twice as slowly every now and then.
+
+    It is read before and after every call; each takes a microsecond, or two.
+    """
+
+    def __init__(self, calls: int) -> None:
+        self.reads, self.now, self._calls = 0, 0, calls
+
+    def __call__(self) -> int:
+        self.reads += 1
+        slow = self.reads // 2 // self._calls % 2
+        self.now += 1000 * (1 + slow)
+        return self.now
+
+
+@pytest.mark.parametrize("calls", [40, 80, 160, 10**9])
+def test_times_go_with_the_pace_of_their_moment(calls: int) -> None:
+    sizes = [RELU, *(OperatorCall("aten::relu", (TensorLayout((n,), (1,), "float32"),))
+                     for n in range(9, 40))]  # fmt: skip
+
+    found = _timed(*sizes, clock=Swinging(calls))
+
+    paced = [one.seconds / one.pace for one in found]
+    assert max(paced) / min(paced) < 1.01
+    if calls == 80:
+        raw = [one.seconds for one in found]
+        assert max(raw) / min(raw) > 1.4
+
+
+@pytest.mark.parametrize("pace", [OperatorCall("aten::no_such_operator", ()).text, PACE.call])
+def test_without_a_pace_there_are_times_all_the_same(pace: str) -> None:
+    steady = iter(range(10**6)).__next__
+    still = (lambda: 7) if pace == PACE.call else steady
+
+    (one,) = _timed(RELU, pace=pace, clock=still)
+
+    assert one.seconds is not None
+    assert one.pace is None
+
+
+def test_the_pace_is_an_operator_like_others_and_its_work_is_known() -> None:
+    trace = analysis.calls(
+        analysis.build_on_meta(lambda: nn.Conv2d(64, 64, 3, padding=1, bias=False)),
+        (torch.empty(1, 64, 26, 26),),
+    )
+
+    assert trace.calls == (PACE,)
 
 
 @pytest.mark.parametrize(
