@@ -165,11 +165,11 @@ def _without_emulated(job: Job, untried: dict[str, str]) -> Job:
 
 def _within(job: Job, budget: float, took: float) -> Job:
     """As many modes from the queue's beginning as are to fit, then rounds; eager always stays."""
-    share, pace = budget - took - _for_profile(budget), _slowness(took)
-    if pace * job.total_seconds <= share:
+    share, slowness = budget - took - _for_profile(budget), _slowness(took)
+    if slowness * job.total_seconds <= share:
         return _sized(job, share)
     shorter = [_of(job, modes, n) for modes in range(len(job.specs), 0, -1) for n in _FEWER_ROUNDS]
-    fitting = (one for one in shorter if pace * one.total_seconds <= share)
+    fitting = (one for one in shorter if slowness * one.total_seconds <= share)
     return _sized(next(fitting, shorter[-1]), share)
 
 
