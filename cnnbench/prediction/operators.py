@@ -314,7 +314,7 @@ def _quoted(data: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-# How fast the machine is at a moment, by a convolution of a size that no known network has. A core
-# whose other hyperthread is at work computes everything more slowly, on hosts that others share
-# now so and now so: for minutes, or for parts of a second.
+# A convolution that says how fast the machine is at a moment. A core whose other hyperthread is at
+# work computes more slowly, and on hosts that others share that changes: after minutes, or parts of
+# a second.
 PACE = _convolution(channels=64, side=26)

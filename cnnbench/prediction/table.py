@@ -12,9 +12,10 @@ import fcntl
 import json
 import math
 import os
+import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,7 +40,7 @@ class TimedOperator:
     Attributes:
         call: the text of an ``OperatorCall``.
         threads: of the process.
-        seconds: of one call, as ``OperatorTime`` has them.
+        seconds, pace: as ``OperatorTime`` has them.
         macs: multiply-accumulates of it.
         written_bytes: bytes of its results.
     """
@@ -49,8 +50,16 @@ class TimedOperator:
     seconds: float
     macs: int = 0
     written_bytes: int = 0
+    pace: float | None = None
+
+    def at(self, usual: float | None) -> TimedOperator:
+        """The same when the machine is at its usual pace, where both are known."""
+        if usual is None or self.pace is None or usual == self.pace:
+            return self
+        return replace(self, seconds=self.seconds * usual / self.pace, pace=usual)
 
     def __post_init__(self) -> None:
+        _pace(self.pace)
         if not (self.seconds >= 0 and math.isfinite(self.seconds)):
             raise SchemaError(f"seconds is {self.seconds}, which is no time")
         if self.threads < 1 or self.macs < 0 or self.written_bytes < 0:
@@ -69,6 +78,7 @@ class MeasuredNetwork:
         calls: of operators, light ones included.
         held_bytes: of parameters and buffers that they read.
         moved_bytes: of activations that they read and write.
+        pace: at which ``seconds`` and ``alone`` are; ``None`` if it is not known.
     """
 
     spec: str
@@ -78,8 +88,17 @@ class MeasuredNetwork:
     calls: int
     held_bytes: int
     moved_bytes: int
+    pace: float | None = None
+
+    def at(self, usual: float | None) -> MeasuredNetwork:
+        """The same when the machine is at its usual pace, where both are known."""
+        if usual is None or self.pace is None or usual == self.pace:
+            return self
+        times = usual / self.pace
+        return replace(self, seconds=times * self.seconds, alone=times * self.alone, pace=usual)
 
     def __post_init__(self) -> None:
+        _pace(self.pace)
         _positive("seconds", self.seconds)
         _positive("alone", self.alone)
         if min(self.calls, self.held_bytes, self.moved_bytes) < 0:
@@ -102,16 +121,34 @@ class OperatorTable:
     operators: Mapping[tuple[str, int], TimedOperator] = field(default_factory=dict)
     networks: Mapping[str, MeasuredNetwork] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    # By threads, what many networks of a choice ask for.
+    _timed: dict[int, Mapping[str, TimedOperator]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
-    def timed(self, threads: int) -> dict[str, TimedOperator]:
-        """The operators that were timed with a number of threads, by text of the call."""
-        return {one.call: one for one in self.operators.values() if one.threads == threads}
+    def usual_pace(self, threads: int) -> float | None:
+        """The middle of the paces at which operators were timed; ``None`` if none is known."""
+        rows = self.operators.values()
+        paces = [one.pace for one in rows if one.threads == threads and one.pace is not None]
+        return statistics.median(paces) if paces else None
+
+    def timed(self, threads: int) -> Mapping[str, TimedOperator]:
+        """The operators that were timed with a number of threads, by text of the call.
+
+        They are at the usual pace, so that what was timed in different moments adds up.
+        """
+        if threads not in self._timed:
+            usual, rows = self.usual_pace(threads), self.operators.values()
+            found = {one.call: one.at(usual) for one in rows if one.threads == threads}
+            self._timed[threads] = found
+        return self._timed[threads]
 
     def measured(self, mode: str, threads: int) -> list[MeasuredNetwork]:
-        """The networks that were measured in a mode with a number of threads."""
+        """The networks that were measured in a mode with a number of threads, at the usual pace."""
         specs = {name: Spec.parse(name) for name in self.networks}
+        usual = self.usual_pace(threads)
         return [
-            one
+            one.at(usual)
             for name, one in self.networks.items()
             if (specs[name].mode.text, specs[name].threads) == (mode, threads)
         ]
@@ -284,6 +321,11 @@ def adding(path: Path, environment: Environment) -> Iterator[TableWriter]:
         yield writer
     finally:
         os.close(file)
+
+
+def _pace(pace: float | None) -> None:
+    if pace is not None:
+        _positive("pace", pace)
 
 
 def _positive(name: str, value: float) -> None:

@@ -103,6 +103,7 @@ def layers() -> Extraction:
 # What an element takes of an operator that pretends, in seconds; the rest of a network's time is
 # missing from the sum of its operators.
 _ELEMENT_SECONDS, _IN_OPERATORS = 1e-6, 0.9
+_PACE_SECONDS = 1e-3
 
 
 def operators(seconds: float) -> OperatorTrace:
@@ -138,4 +139,4 @@ def operator_time(text: str) -> OperatorTime:
     """By the number of its elements."""
     call = OperatorCall.parse(text)
     elements = sum(one.elements for one in call.tensors)
-    return OperatorTime(text, _ELEMENT_SECONDS * elements, 11)
+    return OperatorTime(text, _ELEMENT_SECONDS * elements, 11, pace=_PACE_SECONDS)

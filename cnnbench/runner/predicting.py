@@ -16,7 +16,7 @@ from cnnbench import catalogue
 from cnnbench.errors import Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.prediction import model, table
-from cnnbench.prediction.operators import PACE, OperatorCall, OperatorTime, OperatorTrace
+from cnnbench.prediction.operators import OperatorCall, OperatorTime, OperatorTrace
 from cnnbench.prediction.result import PredictedRow, Predictions
 from cnnbench.prediction.table import MeasuredNetwork, OperatorTable, TimedOperator
 from cnnbench.requests import Finish, MeasureLatency, TakeSlice, TimeOperators, TraceOperators
@@ -227,13 +227,25 @@ class OperatorProbe:
         if terms.untimed:
             return  # There was no time for the rest of its operators.
         self._say(f"{spec.id}: latency")
+        usual, part = self.known.usual_pace(spec.threads), trace.calls[:_FEWEST]
+        before = self._pace(part, spec.threads)
+        seconds = self._latency(spec)
+        beside = [one for one in (before, self._pace(part, spec.threads)) if one is not None]
+        if usual is not None and beside:
+            seconds *= usual / statistics.fmean(beside)
         row = MeasuredNetwork(
-            spec.id, catalogue.entry(spec.workload.architecture).family, self._latency(spec),
-            terms.alone.point, terms.calls, terms.held_bytes, terms.moved_bytes,
+            spec.id, catalogue.entry(spec.workload.architecture).family, seconds,
+            terms.alone.point, terms.calls, terms.held_bytes, terms.moved_bytes, usual,
         )  # fmt: skip
         self._writer.add([row])
         self.networks += 1
         self.known = replace(self.known, networks={**self.known.networks, spec.id: row})
+
+    def _pace(self, calls: Sequence[TracedCall], threads: int) -> float | None:
+        """Seconds of the pace at this moment, between operators as it is where they are timed."""
+        found = self._asked([one.call for one in calls], threads)
+        paces = [one.pace for one in found if one.pace is not None]
+        return statistics.median(paces) if paces else None
 
     def _latency(self, spec: Spec) -> float:
         """Seconds of one pass; of one thread without the waiting for a core."""
@@ -277,37 +289,18 @@ class OperatorProbe:
         facts = {one.call: one for one in part}
         company = others[: max(0, _FEWEST - len(part))]
         found = self._asked([*facts, *company], threads)
-        usual = self._usual_pace(found, threads)
         rows = [
-            TimedOperator(one.call, threads, _at_pace(one, usual), facts[one.call].macs,
-                          facts[one.call].written_bytes)
+            TimedOperator(one.call, threads, one.seconds, facts[one.call].macs,
+                          facts[one.call].written_bytes, one.pace)
             for one in found
             if one.call in facts and one.seconds is not None
         ]  # fmt: skip
         failed = [one for one in found if one.call in facts and one.seconds is None]
         self.problems += [f"{_short(one.call)}: not timed: {one.why}" for one in failed]
-        self._add(rows)
-        self.operators += len(rows)
-
-    def _add(self, rows: Sequence[TimedOperator]) -> None:
         self._writer.add(rows)
+        self.operators += len(rows)
         new = {(row.call, row.threads): row for row in rows}
         self.known = replace(self.known, operators={**self.known.operators, **new})
-
-    def _usual_pace(self, found: Sequence[OperatorTime], threads: int) -> float | None:
-        """Seconds of ``PACE`` when the first operators of the table were timed.
-
-        The others are as if they had been timed then, and so add up with those.
-        """
-        known = self.known.operators.get((PACE.call, threads))
-        if known is not None:
-            return known.seconds
-        seen = [one.pace for one in found if one.pace is not None]
-        if not seen:
-            return None
-        usual = statistics.median(seen)
-        self._add([TimedOperator(PACE.call, threads, usual, PACE.macs, PACE.written_bytes)])
-        return usual
 
     def _asked(self, calls: Sequence[str], threads: int) -> Sequence[OperatorTime]:
         """The times of calls; where a worker dies of one, that one alone has none."""
@@ -319,14 +312,6 @@ class OperatorProbe:
                 return [OperatorTime(calls[0], None, why=str(error))]
         half = len(calls) // 2
         return [*self._asked(calls[:half], threads), *self._asked(calls[half:], threads)]
-
-
-def _at_pace(one: OperatorTime, usual: float | None) -> float:
-    """Seconds of an operator at the usual pace of its table."""
-    assert one.seconds is not None  # noqa: S101 - for the type checker
-    if usual is None or one.pace is None:
-        return one.seconds
-    return one.seconds * usual / one.pace
 
 
 def _short(call: str) -> str:

@@ -9,9 +9,8 @@ So operators take turns: a turn calls each of some dozens once, with a clock of 
 order in which their network calls them. Parameters lie in memory that is larger than a second-level
 cache and smaller than a last-level one, and inputs are written right before the call.
 
-Between them ``PACE`` is called, again and again. On a host that others share, the sum of a
-network's operators differed by 20 % from one probe to the next, and by 5 % in multiples of that
-operator's time in the same moment (1,427 operators of 30 networks, four probes).
+Between them ``PACE`` is called, again and again, so that times can be told as multiples of what it
+took in the same moment.
 """
 
 from __future__ import annotations
@@ -88,17 +87,19 @@ def take_turns(
         clock: in nanoseconds.
     """
     kept: deque[Any] = deque(maxlen=_KEPT)
-    for timer in (*timers, pace):
+    for timer in (pace, *timers):
         timer.call(kept, clock)
         timer.taken.clear()
+    own: deque[Any] = deque(maxlen=1)
+    pace.call(own, clock)
     while going := [timer for timer in timers if timer.goes_on]:
-        pace.call(kept, clock)
         for start in range(0, len(going), _BESIDE):
             part = going[start : start + _BESIDE]
             for timer in part:
                 timer.call(kept, clock)
-            pace.call(kept, clock)
-            beside = sum(pace.taken[-2:]) / 2
+            pace.call(own, clock)
+            # One that fails says nothing from then on.
+            beside = 0.0 if pace.failed else sum(pace.taken[-2:]) / 2
             for timer in part:
                 timer.paces.append(beside)
 
@@ -130,6 +131,11 @@ class OperatorTimer:
             self._fail(error)
         else:
             self._call = lambda: operator(*args, **keywords)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it cannot be called like this here."""
+        return bool(self._why)
 
     @property
     def goes_on(self) -> bool:

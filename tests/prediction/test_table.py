@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,34 @@ def test_every_prefix_of_a_file_is_read_and_written_on(path: Path) -> None:
             writer.add([timed(77, 3e-6)])
 
         assert table.read(path).timed(1)[timed(77, 0).call].seconds == 3e-6
+
+
+def test_what_was_timed_is_at_the_usual_pace_of_its_threads(path: Path) -> None:
+    slow = [replace(timed(n, 2e-6), pace=3e-3) for n in (20, 21, 22)]
+    fast = replace(timed(23, 1e-6), pace=1e-3)
+    two = replace(timed(24, 5e-6), pace=7e-3, threads=2)
+    net = replace(network("b", 1e-3, 9e-4), pace=1e-3)
+    with table.adding(path, ENVIRONMENT) as writer:
+        writer.add([*slow, fast, two, net])
+
+    known = table.read(path)
+
+    assert (known.usual_pace(1), known.usual_pace(2), known.usual_pace(3)) == (3e-3, 7e-3, None)
+    found = known.timed(1)
+    assert [found[one.call].seconds for one in (*slow, fast)] == pytest.approx([2e-6] * 3 + [3e-6])
+    # Without a pace, as in older tables, times are as they are.
+    assert found[ROWS[0].call] == ROWS[0]
+    assert known.timed(2)[two.call] == two
+    old, new = known.measured("eager", 1)
+    assert old == ROWS[2]
+    assert (new.seconds, new.alone) == pytest.approx((3e-3, 27e-4))
+
+
+@pytest.mark.parametrize("pace", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("row", [ROWS[0], ROWS[2]])
+def test_a_pace_is_a_time(row: object, pace: float) -> None:
+    with pytest.raises(SchemaError, match="which is no time"):
+        replace(row, pace=pace)
 
 
 def test_a_second_writer_is_refused(path: Path) -> None:

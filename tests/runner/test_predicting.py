@@ -8,9 +8,9 @@ import pytest
 from cnnbench import requests
 from cnnbench.errors import WorkerDied
 from cnnbench.prediction import table
-from cnnbench.prediction.operators import PACE, OperatorCall, OperatorTime
+from cnnbench.prediction.operators import OperatorCall, OperatorTime
 from cnnbench.runner import campaign, fake, fake_counts, predicting
-from cnnbench.spec import Device
+from cnnbench.spec import Device, Spec
 from cnnbench.suite import Grid
 
 
@@ -49,7 +49,7 @@ def test_an_operator_that_kills_its_worker_costs_its_own_time_only(
     assert found.networks == len(predicting.NETWORKS)
 
 
-def _paced(monkeypatch: pytest.MonkeyPatch, slower: float, pace: float | None = 1e-6) -> None:
+def _paced(monkeypatch: pytest.MonkeyPatch, slower: float, pace: float | None = 1e-3) -> None:
     """Operators and their pace in a moment that is that many times as slow as usual."""
 
     def times(request: requests.TimeOperators) -> list[OperatorTime]:
@@ -60,37 +60,67 @@ def _paced(monkeypatch: pytest.MonkeyPatch, slower: float, pace: float | None = 
     monkeypatch.setitem(fake.ANSWERS, requests.TimeOperators, times)
 
 
+@pytest.mark.parametrize("first", [1.0, 0.7])
 def test_what_is_timed_in_a_slower_moment_adds_up_with_the_rest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: float
+) -> None:
+    predictions = []
+    for name, moments in (("steady", (1.0, 1.0, 1.0)), ("swinging", (first, 1.0, 1.5))):
+        for moment, models in zip(moments, (["lenet"], ["lenet", "vgg16"], ["lenet", "swin_t"]),
+                                  strict=True):  # fmt: skip
+            _paced(monkeypatch, moment)
+            found = predicting.predict(_job(*models), tmp_path / name, 60.0)
+        predictions.append(found)
+
+    steady, swinging = predictions
+    assert steady.operators == swinging.operators > 0
+    usual = table.read(Path(swinging.table)).usual_pace(1) / 1e-3
+    assert usual == pytest.approx(first)  # of most operators
+    # Networks were measured at the first pace, which is what their times are of.
+    for one, other in zip(steady.rows, swinging.rows, strict=True):
+        ratio = other.prediction.alone / one.prediction.alone
+        assert ratio == pytest.approx(usual, rel=1e-6)
+
+
+def test_a_network_to_fit_on_that_is_measured_in_a_slower_moment_says_the_same(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = {}
-    for name, slower in (("steady", 1.0), ("swinging", 1.5)):
-        _paced(monkeypatch, 1.0)
-        predicting.predict(_job("lenet"), tmp_path / name, 60.0)
-        _paced(monkeypatch, slower)
-        found[name] = predicting.predict(_job("lenet", "swin_t"), tmp_path / name, 60.0)
+    latency, moments = predicting.OperatorProbe._latency, {}
 
-    assert found["steady"].operators == found["swinging"].operators > 0
-    for one, other in zip(found["steady"].rows, found["swinging"].rows, strict=True):
-        assert other.prediction.seconds == pytest.approx(one.prediction.seconds, rel=1e-6)
+    def slower(probe: predicting.OperatorProbe, spec: Spec) -> float:
+        return moments[spec.id] * latency(probe, spec)
+
+    def pace(probe: predicting.OperatorProbe, calls: object, threads: int) -> float:
+        del probe, threads
+        return 1e-3 * moments.setdefault(by_calls[str(calls)], 1.0 + len(moments) % 3)
+
+    steady = predicting.predict(_job("lenet"), tmp_path / "steady", 60.0)
+    known = table.read(Path(steady.table))
+    by_calls = {
+        str(fake_counts.operators(fake._seconds(Spec.parse(name))).calls): name
+        for name in known.networks
+    }
+    monkeypatch.setattr(predicting.OperatorProbe, "_latency", slower)
+    monkeypatch.setattr(predicting.OperatorProbe, "_pace", pace)
+    swinging = predicting.predict(_job("lenet"), tmp_path / "swinging", 60.0)
+
+    assert sorted(set(moments.values())) == [1.0, 2.0, 3.0]
+    found = table.read(Path(swinging.table)).measured("eager", 1)
+    for one, other in zip(known.measured("eager", 1), found, strict=True):
+        assert other.seconds == pytest.approx(one.seconds, rel=1e-9)
 
 
-@pytest.mark.parametrize("pace", [None, 2e-6])
-def test_the_first_pace_is_the_usual_one_and_kept_and_without_one_times_are_as_they_are(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pace: float | None
+def test_without_a_pace_times_are_taken_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    _paced(monkeypatch, 3.0, pace)
+    _paced(monkeypatch, 3.0, None)
     found = predicting.predict(_job("lenet"), tmp_path, 60.0)
 
-    (path,) = tmp_path.iterdir()
-    known = table.read(path).timed(1)
-    first = known[_first_call("lenet")]
+    known = table.read(Path(found.table))
+    first = known.timed(1)[_first_call("lenet")]
     assert found.rows[0].prediction is not None
     assert first.seconds == pytest.approx(3 * fake_counts.operator_time(first.call).seconds)
-    kept = known.get(PACE.call)
-    assert (kept and kept.seconds) == (None if pace is None else pytest.approx(3 * pace))
-    # It is beside the operators, and none of them.
-    assert len(known) == found.operators + (pace is not None)
+    assert known.usual_pace(1) is None
 
 
 def test_a_probe_without_time_promises_nothing(tmp_path: Path) -> None:
