@@ -108,8 +108,9 @@ def command(
         found = predicting.predict(job, folder, probe, say)
     else:
         found = predicting.predict_by(job, known, given, say)
+    # No progress, but what is missing from the answer.
     for line in found.problems:
-        say(line)
+        output.say(line)
     if view.kind == "json":
         view.write(json.dumps(encode(report.facts(found)), indent=1) + "\n")
     else:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cnnbench import files
+from cnnbench import files, units
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import SchemaError, StoreError, UsageError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SCHEMA = 1
+# A machine is not so many times slower, or faster, than it usually is.
+_ODD = 20.0
 _HEAD, _OPERATOR, _NETWORK = "cnnbench_operators", "operator", "network"
 
 
@@ -220,7 +222,31 @@ def _table(path: Path, lines: Iterable[bytes]) -> OperatorTable:
             f"{path}: no operator table; drop --table to make one here; in the folder of --tables,"
             " move it away"
         )
-    return OperatorTable(environment, operators, networks, tuple(problems))
+    found = OperatorTable(environment, operators, networks, tuple(problems))
+    return _without_odd_paces(found, str(path))
+
+
+def _without_odd_paces(found: OperatorTable, path: str) -> OperatorTable:
+    """A table without rows whose pace is none that a machine can have beside its usual one."""
+    usual = {one.threads: found.usual_pace(one.threads) for one in found.operators.values()}
+
+    def is_odd(pace: float | None, threads: int) -> bool:
+        middle = usual.get(threads)
+        if pace is None or middle is None:
+            return False
+        return not 1 / _ODD < pace / middle < _ODD
+
+    operators = {key: one for key, one in found.operators.items() if not is_odd(one.pace, key[1])}
+    networks = {
+        name: one
+        for name, one in found.networks.items()
+        if not is_odd(one.pace, Spec.parse(name).threads)
+    }
+    left = len(found.operators) + len(found.networks) - len(operators) - len(networks)
+    if not left:
+        return found
+    why = f"{path}: {units.number(left, 'row')} skipped: the pace is over {_ODD:g} times off"
+    return OperatorTable(found.environment, operators, networks, (*found.problems, why))
 
 
 def _environment(data: Any, place: str) -> Environment | None:

@@ -119,6 +119,16 @@ def test_a_table_of_another_machine_is_not_added_to(cnnbench_cli, table: Path) -
     assert cnnbench_cli(*FAKE, "lenet", "--table", moved).exit_code == 0
 
 
+def test_lines_that_were_skipped_are_said_in_a_quiet_command_too(cnnbench_cli, table) -> None:
+    cut = table.with_name("cut.jsonl")
+    cut.write_text(table.read_text(encoding="utf8")[:-40], encoding="utf8")
+
+    result = cnnbench_cli(*FAKE, "lenet", "--table", cut)
+
+    assert "--quiet" in FAKE
+    assert result.stderr.count("incomplete line skipped") == 1
+
+
 def test_a_table_of_other_threads_predicts_nothing_and_says_why(cnnbench_cli, table: Path) -> None:
     result = cnnbench_cli(*FAKE[:-2], "2", "lenet", "--table", table, "--quiet")
 

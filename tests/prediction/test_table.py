@@ -76,6 +76,21 @@ def test_what_was_timed_is_at_the_usual_pace_of_its_threads(path: Path) -> None:
     assert (new.seconds, new.alone) == pytest.approx((3e-3, 27e-4))
 
 
+@pytest.mark.parametrize("pace", [1e-300, 1e-9, 1e-3 / 21, 21e-3, 1e3, 1e300])
+def test_a_row_whose_pace_no_machine_has_is_left_out_and_said(path: Path, pace: float) -> None:
+    usual = [replace(timed(n, 2e-6), pace=1e-3) for n in (20, 21, 22)]
+    odd = [replace(timed(23, 1e-6), pace=pace), replace(network("b", 1e-3, 9e-4), pace=pace)]
+    slow = replace(timed(24, 1e-6), pace=15e-3)
+    with table.adding(path, ENVIRONMENT) as writer:
+        writer.add([*usual, *odd, slow])
+
+    known = table.read(path)
+
+    assert known.timed(1).keys() == {one.call for one in (*ROWS[:2], *usual, slow)}
+    assert known.measured("eager", 1) == [ROWS[2]]
+    assert known.problems == (f"{path}: 2 rows skipped: the pace is over 20 times off",)
+
+
 @pytest.mark.parametrize("pace", [0.0, -1.0, math.nan, math.inf])
 @pytest.mark.parametrize("row", [ROWS[0], ROWS[2]])
 def test_a_pace_is_a_time(row: object, pace: float) -> None:
