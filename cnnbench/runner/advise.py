@@ -41,7 +41,7 @@ _PROFILE_SECONDS = 6.0
 _PROFILE_MOST = 11.0
 # What preparing takes on the machine of the rough estimates; where it takes longer, so does the
 # rest, up to a factor: a module of the user's may be slow to import by itself.
-_PREPARING_SECONDS = 6.0
+_PREPARING_SECONDS = 2.5
 _SLOWEST = 2.0
 _SPARE = 1.06
 # Seconds for which calls are sized where a budget is over before it begins.
@@ -221,7 +221,11 @@ def measure(asked: AdviceOrder, out: Path, watcher: Watcher, name: str) -> Evide
     job, began, until = asked.job, time.monotonic(), None
     if asked.budget is not None:
         until = asked.budget - _for_profile(asked.budget) - asked.took
-    race = Race(max(job.plan.rounds, _FURTHER_ROUNDS), tuple(asked.waiting), until, _making)
+    slowness = _slowness(asked.took)
+    race = Race(
+        max(job.plan.rounds, _FURTHER_ROUNDS), tuple(asked.waiting), until,
+        lambda spec: slowness * _making(spec),
+    )  # fmt: skip
     stored = campaign.start(job, out, watcher, name, again=race)
     untried = dict(asked.untried) | {
         spec.mode.text: f"left out to fit the budget; --budget {asked.waiting[spec]}s would be"

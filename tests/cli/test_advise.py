@@ -140,12 +140,14 @@ def test_a_real_network_without_a_compiler(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert data["recommended"] in {"eager", "channels_last", "amp=bf16", "channels_last+amp=bf16"}
-    # On a slow machine, nor does one that waits behind them.
+    # On a slow machine, nor do some of the others.
     emulated = {mode for mode, why in data["untried"].items() if why == EMULATED}
     assert bool(emulated) == machine.emulates_bf16(machine.instruction_sets())
-    assert {*data["untried"]} - emulated - {"amp=bf16"} == {
+    plain = {"channels_last", "amp=bf16", "channels_last+amp=bf16"}
+    compiled = {
         "compile", "compile+freezing+channels_last", "compile+freezing+channels_last+amp=bf16",
-    } - emulated  # fmt: skip
+    }  # fmt: skip
+    assert compiled <= {*data["untried"]} <= compiled | plain
     assert data["profiled"].startswith("bad_networks:fine/inference-b1-3x16x16/")
 
 
