@@ -11,7 +11,7 @@ import click
 from cnnbench import metrics, store, trust, units
 from cnnbench.cli import options
 from cnnbench.cli.output import say, shown, write
-from cnnbench.cli.parameters import Place
+from cnnbench.cli.parameters import NamedPath
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SomeFailed, StoreError, UsageError
 from cnnbench.gate import baseline, noise, renaming
@@ -67,7 +67,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("run", metavar="[DIR]", required=False, type=Place())
+@click.argument("run", metavar="[DIR]", required=False, type=NamedPath())
 @options.grid(modes="eager")
 @options.plan("timeout")
 @options.output("baseline.json")
@@ -120,8 +120,8 @@ def _structure(grid: Grid, plan: Plan, who: str) -> Baseline:
 
 
 @command.command()
-@click.argument("file", metavar="FILE", type=Place())
-@click.argument("run", metavar="[DIR]", required=False, type=Place())
+@click.argument("file", metavar="FILE", type=NamedPath())
+@click.argument("run", metavar="[DIR]", required=False, type=NamedPath())
 @click.option("--replace", "replace_all", is_flag=True,
               help="Replace the kept specs instead of adding rounds to them.")  # fmt: skip
 @click.option("--rename", "renames", multiple=True, metavar="OLD=NEW",
@@ -206,8 +206,8 @@ def _renewed(
 
 
 @command.command()
-@click.argument("file", metavar="FILE", type=Place())
-@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=Place())
+@click.argument("file", metavar="FILE", type=NamedPath())
+@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=NamedPath())
 @options.debug
 def learn(file: Path, places: tuple[Path, ...]) -> None:
     """Learn how noisy each benchmark is from earlier comparisons.
@@ -240,7 +240,7 @@ def learn(file: Path, places: tuple[Path, ...]) -> None:
 
 
 @command.command()
-@click.argument("file", metavar="FILE", type=Place())
+@click.argument("file", metavar="FILE", type=NamedPath())
 @options.as_json
 @options.wide
 @options.debug

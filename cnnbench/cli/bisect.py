@@ -14,7 +14,7 @@ from cnnbench import store, trust
 from cnnbench.cli import completion, measuring, options, pairing
 from cnnbench.cli import who as measures
 from cnnbench.cli.output import also, say, shown
-from cnnbench.cli.parameters import Place
+from cnnbench.cli.parameters import NamedPath
 from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import Interrupted, UsageError
 from cnnbench.gate import bisected
@@ -71,7 +71,7 @@ _BESIDE_RESUME = (
 @pairing.repo
 @options.view(("table", "markdown", "json"))
 @options.out("results/bisect-TIME-ID")
-@click.option("--resume", type=Place(), metavar="DIR",
+@click.option("--resume", type=NamedPath(), metavar="DIR",
               shell_complete=completion.runs, help="Go on with a bisection.")  # fmt: skip
 @options.allow
 @options.wait

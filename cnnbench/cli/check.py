@@ -10,7 +10,7 @@ import click
 from cnnbench import gate
 from cnnbench.cli import completion, measuring, options, pairing, stored, verdicts
 from cnnbench.cli.output import say, write
-from cnnbench.cli.parameters import Place
+from cnnbench.cli.parameters import NamedPath
 from cnnbench.cli.progress import PairProgress, Progress
 from cnnbench.errors import Interrupted, UsageError
 from cnnbench.gate import thresholds
@@ -49,9 +49,9 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("run", metavar="[RUN]", required=False, type=Place(),
+@click.argument("run", metavar="[RUN]", required=False, type=NamedPath(),
                 shell_complete=completion.runs)  # fmt: skip
-@click.option("--baseline", "against", required=True, type=Place(),
+@click.option("--baseline", "against", required=True, type=NamedPath(),
               metavar="FILE|DIR", help="A baseline file or a run.")  # fmt: skip
 @verdicts.thresholds
 @verdicts.config

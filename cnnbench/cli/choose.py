@@ -14,7 +14,7 @@ import click
 from cnnbench import accuracies, axes, store, trust
 from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import completion, measuring, options, output
-from cnnbench.cli.parameters import Place, Quantity, Seconds, Words
+from cnnbench.cli.parameters import NamedPath, Quantity, Seconds, Words
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import Interrupted, SomeFailed, UsageError
 from cnnbench.plan import Plan
@@ -65,7 +65,7 @@ Examples:
               shell_complete=completion.models,
               help="Networks to choose from: names and patterns, as 'torchvision:*,timm:*'."
                    "  [default: torchvision:*; with --accuracy timm:* too]")  # fmt: skip
-@click.option("--accuracy", type=Place(dir_okay=False), metavar="FILE",
+@click.option("--accuracy", type=NamedPath(dir_okay=False), metavar="FILE",
               help="Accuracies of other networks, or newer ones of timm's, in place of those built "
                    "in: a CSV as timm's results-imagenet.csv.")  # fmt: skip
 @options.grid(modes="eager", several=False, swept=("mode",), without=_FIXED,
@@ -73,13 +73,13 @@ Examples:
 @click.option("--budget", type=Seconds(), default="5m", show_default=True, metavar="TIME",
               help="Time for all of it, e.g. 90s or 10m.")  # fmt: skip
 @options.out()
-@click.option("--resume", type=Place(), metavar="DIR",
+@click.option("--resume", type=NamedPath(), metavar="DIR",
               shell_complete=completion.runs,
               help="Go on with a choice where it stopped, with that one's own limits.")  # fmt: skip
-@click.option("--tables", "folder", type=Place(file_okay=False),
+@click.option("--tables", "folder", type=NamedPath(file_okay=False),
               default="results/operators", show_default=True, metavar="DIR",
               help="Directory of operators that were timed, a file per environment.")  # fmt: skip
-@click.option("--table", "given", type=Place(dir_okay=False), metavar="FILE",
+@click.option("--table", "given", type=NamedPath(dir_okay=False), metavar="FILE",
               help="Predict by this table alone, of another machine; nothing is proven."
               )  # fmt: skip
 @options.plan("rounds", "seed", "timeout", "memory_limit", base=Plan(rounds=_ROUNDS))

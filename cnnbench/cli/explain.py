@@ -9,7 +9,7 @@ import click
 
 from cnnbench.cli import completion, options
 from cnnbench.cli.output import also, shown
-from cnnbench.cli.parameters import Place
+from cnnbench.cli.parameters import NamedPath
 from cnnbench.codec import encode
 from cnnbench.inert import in_json
 from cnnbench.report import explanation
@@ -31,7 +31,7 @@ Exit codes: 0 fine, 2 nothing was explained there.
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("folder", metavar="DIR", type=Place(),
+@click.argument("folder", metavar="DIR", type=NamedPath(),
                 shell_complete=completion.runs)  # fmt: skip
 @options.view(("table", "markdown", "json"))
 @options.debug

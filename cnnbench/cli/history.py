@@ -11,7 +11,7 @@ import click
 from cnnbench import store
 from cnnbench.cli import completion, options
 from cnnbench.cli import places as below
-from cnnbench.cli.parameters import Place, Words
+from cnnbench.cli.parameters import NamedPath, Words
 from cnnbench.errors import UsageError
 from cnnbench.report import FORMATS, page
 from cnnbench.spec import Spec
@@ -37,7 +37,7 @@ _PAGE = "html"
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=Place(),
+@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=NamedPath(),
                 shell_complete=completion.runs)  # fmt: skip
 @click.option("--metric", default="latency", show_default=True, help="Metric to show.",
               shell_complete=completion.metrics)  # fmt: skip

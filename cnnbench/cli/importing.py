@@ -9,7 +9,7 @@ import click
 from cnnbench import imported, store, units
 from cnnbench.cli import options
 from cnnbench.cli.output import say
-from cnnbench.cli.parameters import Place
+from cnnbench.cli.parameters import NamedPath
 from cnnbench.imported import IMPORTS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("files", metavar="FILE…", nargs=-1, required=True,
-                type=Place())  # fmt: skip
+                type=NamedPath())  # fmt: skip
 @options.out(None)
 @click.option("--format", "kind", default="pytest-benchmark", show_default=True,
               help=f"One of {', '.join(IMPORTS)}.")  # fmt: skip

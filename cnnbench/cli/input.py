@@ -12,7 +12,7 @@ import click
 from cnnbench import axes, recipes, store
 from cnnbench.cli import completion, measuring, options, stored
 from cnnbench.cli.output import also, keep, say, shown, width
-from cnnbench.cli.parameters import Place, Words
+from cnnbench.cli.parameters import NamedPath, Words
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.recipes import BACKENDS, RECIPES
@@ -59,7 +59,7 @@ unless --phase says otherwise.
               help="What pictures are held in.")  # fmt: skip
 @click.option("--workers", type=Words(), default="0", show_default=True, metavar="N,…",
               help="Processes of a DataLoader that make batches; 0 for none.")  # fmt: skip
-@click.option("--against", type=Place(), metavar="DIR",
+@click.option("--against", type=NamedPath(), metavar="DIR",
               shell_complete=completion.runs,
               help="A run whose networks are to be fed.")  # fmt: skip
 @options.grid(models=None, batches="32", several=True, arguments=False, without=_NOT_ASKED)

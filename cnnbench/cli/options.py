@@ -18,7 +18,7 @@ from cnnbench import axes, recipes, trust
 from cnnbench.cli import completion, formats
 from cnnbench.cli.bundle import bundle
 from cnnbench.cli.output import WIDE, shown, write, write_picture
-from cnnbench.cli.parameters import KeyValue, Parameter, PictureCount, Place, Seconds, once
+from cnnbench.cli.parameters import KeyValue, NamedPath, Parameter, PictureCount, Seconds, once
 from cnnbench.cli.planning import plan as plan
 from cnnbench.cli.planning import plan_option as plan_option
 from cnnbench.cli.who import executor as executor
@@ -297,8 +297,8 @@ wide = click.option("--wide", is_flag=True, expose_value=False, callback=_keep_w
                     help="Show every column and note, however long the lines become.")  # fmt: skip
 
 
-_FILE = Place(dir_okay=False)
-_DIRECTORY = Place(file_okay=False)
+_FILE = NamedPath(dir_okay=False)
+_DIRECTORY = NamedPath(file_okay=False)
 
 
 def output(
@@ -385,4 +385,4 @@ def runs(metavar: str = "DIR…", *, required: bool = True) -> Decorator:
     """Directories of stored runs."""
     return click.argument("runs", metavar=metavar, nargs=-1, required=required,
                           shell_complete=completion.runs,
-                          type=Place())  # fmt: skip
+                          type=NamedPath())  # fmt: skip

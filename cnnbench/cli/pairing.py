@@ -11,7 +11,7 @@ import click
 
 from cnnbench.cli import options
 from cnnbench.cli.bundle import bundle
-from cnnbench.cli.parameters import Parameter, Percent, Place
+from cnnbench.cli.parameters import NamedPath, Parameter, Percent
 from cnnbench.errors import UsageError
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.runner.ab import revisions
@@ -74,7 +74,7 @@ def how(pairs: str = "3..10") -> Decorator:
 
 
 core = click.option("--core", type=click.IntRange(min=0), help="Pin everything to this core.")
-repo = click.option("--repo", type=Place(file_okay=False, exists=True),
+repo = click.option("--repo", type=NamedPath(file_okay=False, exists=True),
                     help="Git repository of the revisions.  [default: the current one]",
 )  # fmt: skip
 

@@ -25,7 +25,7 @@ else:
     Parameter = click.ParamType
 
 
-class Place(click.Path):
+class NamedPath(click.Path):
     """A file or folder, given to commands as a ``Path``."""
 
     def __init__(self, **kinds: bool) -> None:

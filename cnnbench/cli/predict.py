@@ -10,7 +10,7 @@ import click
 from cnnbench import axes, suite, units
 from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options, output
-from cnnbench.cli.parameters import Place, Seconds
+from cnnbench.cli.parameters import NamedPath, Seconds
 from cnnbench.codec import encode
 from cnnbench.errors import SomeFailed
 from cnnbench.prediction import table as tables
@@ -59,7 +59,7 @@ Examples:
 @click.option(
     "--tables",
     "folder",
-    type=Place(file_okay=False),
+    type=NamedPath(file_okay=False),
     default="results/operators",
     show_default=True,
     metavar="DIR",
@@ -68,7 +68,7 @@ Examples:
 @click.option(
     "--table",
     "given",
-    type=Place(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="Predict by this table alone, which may be of another machine; nothing is timed.",
 )

@@ -12,7 +12,7 @@ import click
 from cnnbench import store, units
 from cnnbench.cli import measuring, options
 from cnnbench.cli.output import keep, say, shown
-from cnnbench.cli.parameters import Place, Seconds
+from cnnbench.cli.parameters import NamedPath, Seconds
 from cnnbench.errors import SomeFailed
 from cnnbench.report import profile as tables
 from cnnbench.report import render
@@ -55,7 +55,7 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
     "--stacks", is_flag=True, help="Also write folded call stacks for flame graphs; slower."
 )
 @click.option("--memory-snapshot", "snapshot", metavar="FILE",
-              type=Place(dir_okay=False),
+              type=NamedPath(dir_okay=False),
               help="CUDA only: torch's snapshot of the device's memory over 3 steps, as a pickle"
               " for https://pytorch.org/memory_viz.")  # fmt: skip
 @click.option("--no-roof", is_flag=True,

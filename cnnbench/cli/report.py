@@ -10,7 +10,7 @@ import click
 from cnnbench import axes, gate
 from cnnbench.cli import completion, limits, options, stored
 from cnnbench.cli.output import COLOUR, coloured, say, shown, wide, width, write
-from cnnbench.cli.parameters import Place, Words
+from cnnbench.cli.parameters import NamedPath, Words
 from cnnbench.collector import uncollected
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
@@ -105,7 +105,7 @@ _TIDY = FORMATS.keys() - FOR_PEOPLE
 @click.option("--pipelines", is_flag=True,
               help="Show runs of cnnbench input: rates, steps, what networks need.")  # fmt: skip
 @options.dataset
-@click.option("--baseline", type=Place(), metavar="DIR",
+@click.option("--baseline", type=NamedPath(), metavar="DIR",
               shell_complete=completion.runs,
               help="With --format html: also show changes against this older run.")  # fmt: skip
 @click.option("--pictures", is_flag=True,

@@ -14,7 +14,7 @@ from cnnbench import store, trust
 from cnnbench.cli import cluster as clusters
 from cnnbench.cli import completion, limits, measuring, options
 from cnnbench.cli.output import also, keep, say, shown, wide, width
-from cnnbench.cli.parameters import OneOfShards, Place
+from cnnbench.cli.parameters import NamedPath, OneOfShards
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.prediction.kept import PREDICTIONS
@@ -76,7 +76,7 @@ on cpu also aoti, onnxruntime, openvino, freezing (with compile or aoti), int8 (
               "cudnn_benchmark", "energy", "cold_start", "nvtx", "memory_limit", bound=_MOST_ROUNDS,
               told=TOLD)  # fmt: skip
 @options.out()
-@click.option("--resume", type=Place(), metavar="DIR",
+@click.option("--resume", type=NamedPath(), metavar="DIR",
               shell_complete=completion.runs,
               help="Measure what a run still misses, with that run's own options.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")

@@ -10,7 +10,7 @@ from cnnbench import units
 from cnnbench.cli import completion, options, stored
 from cnnbench.cli import places as below
 from cnnbench.cli.output import say
-from cnnbench.cli.parameters import Place
+from cnnbench.cli.parameters import NamedPath
 from cnnbench.collector import uncollected
 from cnnbench.errors import UsageError
 
@@ -28,10 +28,10 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=Place(),
+@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=NamedPath(),
                 shell_complete=completion.runs)  # fmt: skip
 @click.option("--out", "-o", required=True, metavar="DIR",
-              type=Place(file_okay=False),
+              type=NamedPath(file_okay=False),
               help="Folder of the site; one that an earlier build has made is replaced.",
 )  # fmt: skip
 @click.option("--title", default="cnnbench results", show_default=True,

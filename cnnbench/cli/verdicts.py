@@ -12,7 +12,7 @@ import click
 from cnnbench.cli import again, output
 from cnnbench.cli.bundle import bundle
 from cnnbench.cli.output import also, say, shown, write
-from cnnbench.cli.parameters import Place
+from cnnbench.cli.parameters import NamedPath
 from cnnbench.errors import StoreError
 from cnnbench.report import FOR_PEOPLE, comparison, github, junit
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CI = ("github",)
 
-_FILE = Place(dir_okay=False)
+_FILE = NamedPath(dir_okay=False)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ destinations = bundle(
 thresholds = click.option("--threshold", "-t", "words", multiple=True,
                           metavar="[MODEL[/MODE]:]METRIC=LIMIT",
                           help="Largest acceptable change; may be repeated.")  # fmt: skip
-config = click.option("--config", type=Place(),
+config = click.option("--config", type=NamedPath(),
                       help="TOML file of thresholds.  [default: pyproject.toml]")  # fmt: skip
 force = click.option("--force", is_flag=True, help="Judge times even if the environments differ.")
 strict = click.option("--strict", is_flag=True, help="Exit with 4 if a verdict is inconclusive.")
